@@ -127,8 +127,12 @@ pub(crate) fn page_of<T>(mut rows: Vec<T>, limit: usize, offset: usize) -> Page<
     let total = rows.len();
     let rows: Vec<T> = rows.drain(offset.min(total)..offset.saturating_add(limit).min(total)).collect();
     let end = offset.saturating_add(rows.len());
-    let next = (end < total).then(|| URL_SAFE_NO_PAD.encode(end.to_string()));
-    Page { rows, next, total: total as u64, more: false }
+    Page { rows, next: next_of(end, total), total: total as u64, more: false }
+}
+
+/// The cursor behind so many rows of so many.
+pub(crate) fn next_of(end: usize, total: usize) -> Option<String> {
+    (end < total).then(|| URL_SAFE_NO_PAD.encode(end.to_string()))
 }
 
 /// What part of a list that is all at hand is wanted, in which order and form.

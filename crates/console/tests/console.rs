@@ -13,7 +13,14 @@ async fn a_search_can_be_downloaded() {
     let served = serve().await.with_admin().await;
     let admin = served.log_in("admin", PASSWORD).await;
     let page = admin.get("/api/v1/search?q=finding&limit=7").await.json();
-    assert_eq!((page["rows"].as_array().unwrap().len(), &page["next"]), (7, &Value::Null));
+    assert_eq!((page["rows"].as_array().unwrap().len(), &page["total"]), (7, &json!(250)));
+    let next = page["next"].as_str().unwrap();
+    let second = admin.get(&format!("/api/v1/search?q=finding&limit=7&cursor={next}")).await.json();
+    assert_eq!((second["rows"].as_array().unwrap().len(), &second["more"]), (7, &json!(false)));
+    assert!(!page["rows"].as_array().unwrap().contains(&second["rows"][0]));
+    let end = admin.get("/api/v1/search?q=finding&limit=50&cursor=MjQ5").await.json();
+    assert_eq!((end["rows"].as_array().unwrap().len(), &end["next"]), (1, &Value::Null));
+    assert_eq!(admin.get("/api/v1/search?q=finding&cursor=!").await.status, 400);
     let csv = admin.get("/api/v1/search?q=finding&format=csv").await;
     assert!(
         csv.has("filename=\"search.csv\"") && csv.body.starts_with("kind,id,title,detail\r\n"),

@@ -282,6 +282,11 @@ impl PolicySet {
         self.rules.iter().map(info).collect()
     }
 
+    /// The rules over requests in the order of their packs; what each matches is its condition.
+    pub fn list_requests(&self) -> Vec<RuleInfo> {
+        self.requests.iter().map(Standing::info).collect()
+    }
+
     /// Sets the response of a verdict, its time to live and the policy that chose them.
     pub fn decide(&self, v: &mut VerdictRow) -> Decision {
         self.decide_in(v, &Around::default())

@@ -332,7 +332,7 @@ pub struct Change {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Hit {
-    /// `endpoint`, `host`, `campaign`, `verdict`, `finding` or `sensitive`.
+    /// `endpoint`, `host`, `campaign`, `verdict`, `finding`, `sensitive` or `exchange`.
     pub kind: String,
     /// Of the thing.
     pub id: String,

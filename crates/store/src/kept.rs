@@ -235,6 +235,12 @@ impl Kept for FindingRow {
     }
 }
 
+/// Whether a value of a signature is a fingerprint: `s2-b2fe75199f7ca125`.
+fn is_print(value: &str) -> bool {
+    let hash = value.split_once('-').map_or("", |(_, hash)| hash);
+    value.len() <= 64 && hash.len() >= 12 && hash.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
 impl Kept for CampaignRow {
     const TABLE: Table = Table::Campaigns;
     const COLUMNS: &'static [&'static str] = &[
@@ -282,6 +288,8 @@ impl Kept for CampaignRow {
         let mut detail = vec![self.id.clone(), self.oat.join(" ")];
         detail.extend(self.endpoints.iter().take(10).cloned());
         detail.extend(self.signature.get("agent").cloned());
+        // Fingerprints, by which the same tool is found again.
+        detail.extend(self.signature.values().filter(|v| is_print(v)).take(20).cloned());
         let first = self.endpoints.first().map_or("", String::as_str);
         Found {
             id: self.id.clone(),

@@ -16,6 +16,7 @@ mod error;
 mod evidence;
 mod forget;
 mod former;
+mod found;
 mod items;
 mod journal;
 mod kept;
@@ -50,6 +51,7 @@ pub use change::Room;
 pub use error::StoreError;
 pub use evidence::{EvidenceLimits, EvidenceRow, Sample, SampleRow};
 pub use former::MergedNotes;
+pub use found::Hits;
 pub use items::{
     ActionItem, AuditItem, CampaignItem, Change, EndpointItem, FindingItem, Hit, HostItem, MemberItem,
     SensitiveItem, VerdictItem, Work,

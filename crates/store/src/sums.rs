@@ -8,10 +8,9 @@ use sidetap_model::Ts;
 use sidetap_model::rows::{CampaignRow, SensitiveRow, Summary, TrafficPoint};
 
 use crate::error::StoreError;
-use crate::items::{Hit, HostItem};
+use crate::items::HostItem;
 use crate::lists::{labels, status};
 use crate::open::Store;
-use crate::query::{OFTEN, quoted};
 use crate::schema::Table;
 
 /// How many of each there are.
@@ -362,70 +361,6 @@ impl Store {
             out.push(crate::load::parse(&row.get::<_, String>(0)?, "sensitive")?);
         }
         Ok(out)
-    }
-
-    /// Things that all these words are in, the best first. Where very many of a kind have them only the newest are looked at.
-    pub fn search(&self, words: &[String], limit: usize) -> Result<Vec<Hit>, StoreError> {
-        let mut hits = self.hosts_like(words)?;
-        for table in [Table::Campaigns, Table::Endpoints, Table::Findings, Table::Verdicts, Table::Sensitive]
-        {
-            if hits.len() < limit {
-                self.find_in(table, words, limit - hits.len(), &mut hits)?;
-            }
-        }
-        hits.truncate(limit);
-        Ok(hits)
-    }
-
-    fn find_in(
-        &self,
-        table: Table,
-        words: &[String],
-        limit: usize,
-        hits: &mut Vec<Hit>,
-    ) -> Result<(), StoreError> {
-        let (above, below) = table.numbers();
-        let (long, short): (Vec<&String>, Vec<&String>) = words.iter().partition(|w| w.chars().count() >= 3);
-        let mut conditions = Vec::new();
-        let mut values: Vec<String> = Vec::new();
-        let newest = format!("ORDER BY 1 DESC LIMIT {OFTEN}");
-        if long.is_empty() {
-            let all = format!("SELECT n FROM things WHERE n > {above} AND n < {below} {newest}");
-            conditions.push(format!("t.n IN ({all})"));
-        } else {
-            values.push(long.iter().map(|w| quoted(w)).collect::<Vec<_>>().join(" AND "));
-            conditions.push(format!(
-                "t.n IN (SELECT s.rowid FROM search s WHERE s.search MATCH ? AND s.rowid > {above} AND s.rowid < {below} {newest})"
-            ));
-        }
-        for word in short {
-            conditions.push("instr(lower(t.title || ' ' || t.detail), ?) > 0".to_owned());
-            values.push(word.to_lowercase());
-        }
-        let sql = format!(
-            "SELECT t.kind, t.id, t.title, t.detail FROM things t WHERE {} ORDER BY length(t.title), t.n LIMIT {limit}",
-            conditions.join(" AND ")
-        );
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        let rows = statement.query_map(rusqlite::params_from_iter(values), |r| {
-            Ok(Hit { kind: r.get(0)?, id: r.get(1)?, title: r.get(2)?, detail: r.get(3)? })
-        })?;
-        for hit in rows {
-            hits.push(hit?);
-        }
-        Ok(())
-    }
-
-    fn hosts_like(&self, words: &[String]) -> Result<Vec<Hit>, StoreError> {
-        let [word] = words else { return Ok(Vec::new()) };
-        let sql = "SELECT host, count(*) FROM now_endpoints WHERE instr(host, ?1) > 0 GROUP BY host ORDER BY length(host), host LIMIT 5";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let rows = statement.query_map([word.to_lowercase()], |r| {
-            let host: String = r.get(0)?;
-            let n: i64 = r.get(1)?;
-            Ok(Hit { kind: "host".into(), id: host.clone(), title: host, detail: format!("{n} endpoints") })
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// Rows of each table.

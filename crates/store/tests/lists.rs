@@ -48,7 +48,7 @@ fn run(path: &str) -> RunData {
         "id": "c1", "class": "credential-stuffing", "oat": ["OAT-008"], "score": 91, "phase": "online", "first_seen": at(0),
         "detected_at": at(1), "last_seen": at(9), "requests": 10, "endpoints": ["POST h0.example/login"],
         "members": (1..=9).map(|n| json!({"kind": "ip", "value": format!("203.0.113.{n}"), "first_seen": at(0), "requests": n})).collect::<Vec<_>>(),
-        "signature": {"story": "From then on, 203.0.113.1 and others tried.", "agent": "Go-http-client/1.1"}, "outcome": {}, "reasons": []
+        "signature": {"story": "From then on, 203.0.113.1 and others tried.", "agent": "Go-http-client/1.1", "fingerprint": "s2-b2fe75199f7ca125"}, "outcome": {}, "reasons": []
     });
     let mut data = RunData {
         endpoints: (0..20).map(|n| endpoint(n, if n < 3 { "shadow" } else { "documented" })).collect(),
@@ -149,13 +149,42 @@ fn the_search_finds_hosts_paths_and_addresses() {
     let (_dir, store) = store();
     let kinds = |words: &[&str]| -> Vec<String> {
         let words: Vec<String> = words.iter().map(|w| (*w).to_owned()).collect();
-        store.search(&words, 50).unwrap().into_iter().map(|h| h.kind).collect()
+        store.search(&words, 0, 50).unwrap().rows.into_iter().map(|h| h.kind).collect()
     };
     assert_eq!(kinds(&["h1.example"])[0], "host");
     assert_eq!(kinds(&["203.0.113.20"]), ["verdict"]);
     assert_eq!(kinds(&["go-http"]), ["campaign"]);
     assert_eq!(kinds(&["Orders/19", "h1"]), ["endpoint"]);
     assert!(kinds(&["nothing like it"]).is_empty());
+}
+
+#[test]
+fn a_search_tells_all_that_there_is_and_gives_it_page_by_page() {
+    let (_dir, mut store) = store();
+    let of = |store: &Store, word: &str, from: usize, limit: usize| {
+        store.search(&[word.to_owned()], from, limit).unwrap()
+    };
+    let all = of(&store, "example", 0, 100);
+    assert_eq!((all.total, all.more), (all.rows.len(), false));
+    assert!(all.total > 20, "{all:?}");
+    let mut paged = Vec::new();
+    for from in (0..all.total).step_by(3) {
+        let part = of(&store, "example", from, 3);
+        assert_eq!(part.total, all.total);
+        paged.extend(part.rows);
+    }
+    assert_eq!(paged, all.rows);
+    // Labels and owners, fingerprints, exchanges.
+    let notes = Notes { labels: vec!["Crown jewels".into()], owner: Some("payments".into()), note: None };
+    store.put_notes("campaign", "c1", &notes).unwrap();
+    for word in ["crown", "payments", "s2-b2fe75199f7ca125"] {
+        let found = of(&store, word, 0, 9);
+        assert_eq!((found.total, found.rows[0].kind.as_str()), (1, "campaign"), "{word}");
+    }
+    let twice = Notes { labels: vec!["credential".into()], ..Notes::default() };
+    store.put_notes("campaign", "c1", &twice).unwrap();
+    let campaigns = of(&store, "credential", 0, 50).rows.iter().filter(|h| h.kind == "campaign").count();
+    assert_eq!(campaigns, 1, "by its words and by its label it is one");
 }
 
 #[test]
@@ -277,8 +306,9 @@ fn somebody_is_forgotten_everywhere_and_nobody_else_is() {
     assert_eq!(store.campaign_item("c1").unwrap().unwrap().members, 8);
     assert!(
         store
-            .search(&["203.0.113.1".into()], 50)
+            .search(&["203.0.113.1".into()], 0, 50)
             .unwrap()
+            .rows
             .iter()
             .all(|h| h.kind == "verdict" && h.id != "v1")
     );

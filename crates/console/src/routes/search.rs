@@ -2,12 +2,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use sidetap_store::Hit;
+use sidetap_store::{Hit, Hits};
 
 use crate::access::Role;
 use crate::app::App;
 use crate::download::{Format, Known, fields_of, file};
-use crate::list::{self, Pairs};
+use crate::list::{self, Page, Pairs};
 use crate::problem::Problem;
 use crate::table::{Answer, Kind, Params, Route, of};
 
@@ -19,18 +19,24 @@ pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::new("GET", "/api/v1/search", Role::Viewer, get(search))
             .says("Look through everything")
-            .query(Params::Named(&[("q", Kind::Text), ("limit", Kind::Integer), ("format", Kind::Format)]))
+            .query(Params::Named(&[
+                ("q", Kind::Text),
+                ("limit", Kind::Integer),
+                ("cursor", Kind::Text),
+                ("format", Kind::Format),
+            ]))
             .gives(Answer::Page(of::<Hit>())),
     ]
 }
 
 async fn search(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem> {
     let axum::extract::Query(pairs) = pairs.map_err(|e| Problem::bad_query(e.body_text()))?;
-    let (mut words, mut limit, mut form) = (Vec::new(), None, Format::Page);
+    let (mut words, mut limit, mut from, mut form) = (Vec::new(), None, 0, Format::Page);
     for (name, value) in pairs {
         match name.as_str() {
             "q" => words = list::words(&value)?,
             "limit" => limit = Some(list::limit(&value)?.min(MAX_HITS)),
+            "cursor" => from = list::offset(&value)?,
             "format" => form = list::format(&value)?,
             _ => return Err(Problem::bad_query(format!("{name}: no such parameter"))),
         }
@@ -40,9 +46,11 @@ async fn search(State(app): State<App>, pairs: Pairs) -> Result<Response, Proble
     }
     let page = form == Format::Page;
     let most = if page { limit.unwrap_or(MAX_HITS) } else { MAX_DOWNLOAD };
-    let hits = app.read(move |store| Ok(store.search(&words, most)?)).await?;
-    Ok(match page {
-        true => Json(list::page_of(hits, most, 0)).into_response(),
-        false => file(&hits, Known::Also(fields_of::<Hit>()), form, "search"),
-    })
+    let from = if page { from } else { 0 };
+    let Hits { rows, total, more } = app.read(move |store| Ok(store.search(&words, from, most)?)).await?;
+    if !page {
+        return Ok(file(&rows, Known::Also(fields_of::<Hit>()), form, "search"));
+    }
+    let next = list::next_of(from.saturating_add(rows.len()), total);
+    Ok(Json(Page { rows, next, total: total as u64, more }).into_response())
 }

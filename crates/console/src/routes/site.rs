@@ -140,6 +140,10 @@ async fn put_spec(
     if name.is_empty() || name.len() > NAME || name.chars().any(char::is_control) {
         return Err(Problem::bad_body(format!("name: 1 to {NAME} characters")));
     }
+    // Browsers and proxies take these for the folder itself and the one above it: nobody could open it.
+    if name == "." || name == ".." {
+        return Err(Problem::bad_body("name: not `.` or `..`"));
+    }
     let detail = json!({ "name": name, "bytes": body.text.len() });
     let save = SpecSave { name, text: body.text, by: caller.name.clone() };
     let (control, read) = (Arc::clone(&app.control), save.clone());

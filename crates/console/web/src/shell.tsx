@@ -41,7 +41,7 @@ function CaptureHealth() {
       <span className={`dot ${kind}`} aria-hidden="true" />
       <span className="sr">{health ? STATUS[kind] : "Capture health is being asked"}</span>
       <span className="long" aria-hidden="true">
-        {live ? `${short(live.exchanges_per_s)} exchanges/s · ${bytes(live.bytes_per_s)}/s${lost > 0 ? ` · ${short(lost)} lost` : ""}` : connected ? "Stored traffic" : "Not connected"}
+        {live ? `${short(live.exchanges_per_s)} exchanges/s · ${bytes(live.bytes_per_s)}/s${lost > 0 ? ` · ${short(lost)} lost` : ""}` : connected ? (health === undefined ? "…" : health.live ? "Live traffic" : "Stored traffic") : "Not connected"}
       </span>
     </A>
   );

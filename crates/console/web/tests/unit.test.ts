@@ -5,9 +5,10 @@ import { apiUrl } from "../src/api/client";
 import { pulse, stepped } from "../src/lib/buckets";
 import { colsOf, visibleOf } from "../src/lib/columns";
 import { cell, csv, ndjson, planRows } from "../src/lib/csv";
-import { band, bytes, duration, percent, recognised, times } from "../src/lib/format";
+import { band, bytes, counted, duration, percent, recognised, times } from "../src/lib/format";
+import { outcome } from "../src/lib/push";
 import { isOld, planDevices, planLines } from "../src/lib/plan";
-import { className, pieces, plain, sentence, words } from "../src/lib/text";
+import { className, dataType, outcomeName, pieces, plain, sentence, unticked, words } from "../src/lib/text";
 import { joined } from "../src/pages/draft";
 import { parseSearch, stringifySearch, to } from "../src/lib/url";
 
@@ -45,6 +46,34 @@ test("numbers keep their meaning", () => {
   assert.equal(band(80), "critical");
   assert.equal(band(79), "high");
   assert.equal(band(0), "none");
+});
+
+test("one is one, and several are several", () => {
+  assert.equal(counted(1, "host"), "1 host");
+  assert.equal(counted(1200, "entry", "entries"), "1,200 entries");
+  assert.equal(outcomeName("paths-tried", 1), "path tried");
+  assert.equal(outcomeName("paths-tried", 2), "paths tried");
+  assert.equal(outcomeName("sign-ups-tried", 1), "sign up tried");
+  assert.equal(outcomeName("unknown-users", 1), "unknown user");
+  assert.equal(unticked("press `Let push again`, or not"), "press “Let push again”, or not");
+  assert.equal(dataType("us-ssn"), "US social security number (SSN)");
+  assert.equal(dataType("credit-card"), "Credit card");
+});
+
+test("a push tells what was changed, what was not sent, what waits, and what was held", () => {
+  const device = { name: "edge", outcome: "done", answer: "ok", added: 3, refreshed: 0, removed: 0 };
+  assert.deepEqual(outcome({ connectors: [], held: [] }).ok, false);
+  assert.deepEqual(outcome({ connectors: [device], held: [] }), { ok: true, text: "edge: 3 added" });
+  const one = outcome({ connectors: [{ ...device, added: 0 }], held: [{ why: "too old" }] });
+  assert.deepEqual(one, { ok: false, text: "edge: unchanged; 1 verdict held: too old" });
+  const refused = outcome({ connectors: [{ ...device, added: 1, refused: 5, unsent: { "no room": 4, "not an address": 1 } }], held: [] });
+  assert.deepEqual(refused, { ok: true, text: "edge: 1 added, 5 not sent (4: no room; 1: not an address)" });
+  const nothing = outcome({ connectors: [{ ...device, outcome: "unchanged", added: 0, refused: 2, unsent: { "`tarpit` is beyond it": 2 } }], held: [] });
+  assert.deepEqual(nothing, { ok: false, text: "edge: unchanged, 2 not sent (“tarpit” is beyond it)" });
+  const waits = outcome({ connectors: [{ ...device, added: 0 }], held: [{ why: "it waits for approval" }, { why: "it waits for approval" }, { why: "a" }, { why: "a" }, { why: "b" }] });
+  assert.equal(waits.text, "edge: unchanged; 2 verdicts wait for approval, under Policies; 3 verdicts held: 2: a; 1: b");
+  const failed = outcome({ connectors: [{ ...device, added: 0, outcome: "failed", answer: "no answer" }], held: [] });
+  assert.deepEqual(failed, { ok: false, text: "edge: failed (no answer)" });
 });
 
 test("the address keeps a view whole", () => {

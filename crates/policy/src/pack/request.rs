@@ -9,6 +9,7 @@ use super::raw::{RawMatch, RawRequest};
 use super::rule::How;
 use super::scope::is_host;
 use crate::Response;
+use crate::decide::RuleInfo;
 use crate::net::parse_net;
 use crate::places::is_in_pieces;
 
@@ -28,6 +29,28 @@ pub(crate) struct Standing {
     pub(crate) source: String,
     /// Line and column of its path, or of what it matches.
     pub(crate) path_at: (usize, usize),
+}
+
+impl Standing {
+    /// As lists show it; what it matches is its condition.
+    pub(crate) fn info(&self) -> RuleInfo {
+        let zone = self.zone.iter().map(|zone| format!("zone {zone}"));
+        let parts = self.subject.each_part().into_iter().map(|p| format!("{} {}", p.kind, p.value));
+        RuleInfo {
+            id: self.id.clone(),
+            description: self.description.clone(),
+            references: Vec::new(),
+            when: zone.chain(parts).collect::<Vec<_>>().join(" + "),
+            response: self.responses.first().copied().unwrap_or_default(),
+            instead: self.responses.iter().skip(1).copied().collect(),
+            subjects: Vec::new(),
+            mode: self.mode,
+            ttl_s: self.ttl_s,
+            priority: 0,
+            enabled: self.enabled,
+            source: self.source.clone(),
+        }
+    }
 }
 
 /// How well a condition separated a campaign from the honest traffic that was stored.

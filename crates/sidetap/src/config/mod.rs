@@ -6,6 +6,7 @@ mod intel;
 mod raw;
 mod reference;
 pub(crate) mod sso;
+mod told;
 mod words;
 mod zones;
 
@@ -49,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) console: Console,
     /// What goes to devices.
     pub(crate) mitigation: sidetap_mitigation::Config,
+    /// The file as it may be shown, where there is one.
+    pub(crate) told: Option<String>,
 }
 
 /// Reading from mirror ports.
@@ -141,7 +144,7 @@ pub(crate) struct Console {
 pub(crate) fn load(named: Option<&Path>) -> Result<Config, ConfigError> {
     let file = named.unwrap_or(Path::new(DEFAULT_FILE));
     match std::fs::read_to_string(file) {
-        Ok(text) => parse(file, &text),
+        Ok(text) => parse(file, &text).map(|config| Config { told: told::told(&text), ..config }),
         Err(e) if named.is_none() && e.kind() == std::io::ErrorKind::NotFound => parse(file, ""),
         Err(e) => Err(ConfigError::unreadable(file, &e)),
     }
@@ -225,6 +228,7 @@ fn valid(file: &Path, text: &str, raw: raw::File) -> Result<Config, ConfigError>
             sso: sso::sso(raw.sso, &bad)?,
         },
         mitigation,
+        told: None,
     })
 }
 

@@ -487,7 +487,9 @@ export interface PolicyRule {
   id: string;
   description: string;
   references?: string[];
-  priority: number;
+  /** Null for a rule over requests: devices try it, in no order with the others. */
+  priority: number | null;
+  over: "verdicts" | "requests";
   when: string;
   response: string;
   ttl_s: number | null;
@@ -683,7 +685,7 @@ export interface AllowItem {
 }
 
 export interface SearchHit {
-  kind: "endpoint" | "host" | "campaign" | "verdict" | "finding" | "sensitive";
+  kind: "endpoint" | "host" | "campaign" | "verdict" | "finding" | "sensitive" | "exchange";
   id: string;
   title: string;
   detail: string | null;

@@ -11,6 +11,11 @@ export function times(value: number): string {
   return value === 1 ? "once" : `${n(value)} times`;
 }
 
+/** `1 request`, `12 requests`. */
+export function counted(value: number, one: string, more = `${one}s`): string {
+  return `${n(value)} ${value === 1 ? one : more}`;
+}
+
 /** `12.3K`. */
 export function short(value: number | null | undefined): string {
   if (value === null || value === undefined) return "–";

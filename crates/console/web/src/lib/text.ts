@@ -54,6 +54,11 @@ export function words(id: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
+/** What the server marks as typed, `like this`, in quotes: here it is text, and no element. */
+export function unticked(text: string): string {
+  return text.replace(/`([^`]+)`/g, "“$1”");
+}
+
 /** With a great letter at its beginning. */
 export function sentence(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
@@ -76,4 +81,78 @@ const CLASS_NAMES: Record<string, string> = {
 export function className(id: string | null | undefined): string {
   if (!id) return "Unclassified";
   return CLASS_NAMES[id] ?? words(id);
+}
+
+/** What came of an attack, `accounts-tried` of so many. */
+export function outcomeName(id: string, count: number): string {
+  const name = words(id).toLowerCase();
+  return count === 1 ? name.replace(/^(sign up|unknown user|[a-z]+)s\b/, "$1") : name;
+}
+
+const TYPES: Record<string, string> = {
+  bic: "Bank code (BIC)",
+  btc: "Bitcoin address",
+  dob: "Date of birth",
+  eth: "Ethereum address",
+  iban: "Bank account (IBAN)",
+  iccid: "SIM card number (ICCID)",
+  imei: "Device number (IMEI)",
+  "ip-v4": "IPv4 address",
+  "ip-v6": "IPv6 address",
+  jwt: "JSON Web Token",
+  mac: "MAC address",
+  vin: "Vehicle number (VIN)",
+  "api-key": "API key",
+  "au-medicare": "Australian Medicare number",
+  "aws-key-id": "AWS key id",
+  "aws-secret-key": "AWS secret key",
+  "be-rrn": "Belgian national number (RRN)",
+  "ca-sin": "Canadian social insurance number (SIN)",
+  "ch-ahv": "Swiss insurance number (AHV)",
+  "cn-id": "Chinese identity number",
+  "de-steuer-id": "German tax number (Steuer-ID)",
+  "es-dni": "Spanish identity number (DNI)",
+  "es-nie": "Spanish foreigner number (NIE)",
+  "fi-hetu": "Finnish personal code (HETU)",
+  "fr-nir": "French social security number (NIR)",
+  "github-token": "GitHub token",
+  "gitlab-token": "GitLab token",
+  "google-api-key": "Google API key",
+  "google-oauth": "Google OAuth secret",
+  "in-aadhaar": "Indian Aadhaar number",
+  "in-ifsc": "Indian bank code (IFSC)",
+  "in-pan": "Indian tax number (PAN)",
+  "it-cf": "Italian tax code (codice fiscale)",
+  "mx-clabe": "Mexican bank account (CLABE)",
+  "nl-bsn": "Dutch citizen number (BSN)",
+  "no-fnr": "Norwegian birth number (fødselsnummer)",
+  "npm-token": "npm token",
+  "oauth-secret": "OAuth secret",
+  "openai-key": "OpenAI key",
+  "otp-uri": "One-time password URI",
+  "pl-nip": "Polish tax number (NIP)",
+  "pl-pesel": "Polish national number (PESEL)",
+  "pt-nif": "Portuguese tax number (NIF)",
+  "pypi-token": "PyPI token",
+  "se-pnr": "Swedish personal number (personnummer)",
+  "sendgrid-key": "SendGrid key",
+  "sg-nric": "Singaporean identity number (NRIC)",
+  "tr-tckn": "Turkish identity number (TCKN)",
+  "uk-nhs": "British NHS number",
+  "uk-nino": "British National Insurance number",
+  "uk-utr": "British tax number (UTR)",
+  "url-credentials": "Credentials in a URL",
+  "us-aba": "US bank routing number (ABA)",
+  "us-bank-account": "US bank account",
+  "us-dea": "US prescriber number (DEA)",
+  "us-ein": "US employer number (EIN)",
+  "us-itin": "US taxpayer number (ITIN)",
+  "us-mbi": "US Medicare number (MBI)",
+  "us-npi": "US provider number (NPI)",
+  "us-ssn": "US social security number (SSN)",
+};
+
+/** A type of sensitive data, `us-ssn`, as people call it. */
+export function dataType(id: string): string {
+  return TYPES[id] ?? words(id);
 }

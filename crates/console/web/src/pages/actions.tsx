@@ -18,7 +18,7 @@ const columns: Column<ActionRow>[] = [
   { id: "response", name: "Response", cell: (row) => words(row.response) },
   { id: "why", name: "Why", wide: true, cell: (row) => <T>{row.why ?? ""}</T> },
   { id: "answer", name: "It answered", wide: true, cell: (row) => <T>{row.answer}</T> },
-  { id: "actor", name: "By", cell: (row) => <T>{row.actor}</T> },
+  { id: "actor", name: "By", cell: (row) => <span className="who"><T>{row.actor}</T></span> },
 ];
 
 /** What devices were asked to do: all of it, or what one campaign or verdict was behind. */

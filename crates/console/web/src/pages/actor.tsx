@@ -61,6 +61,11 @@ export function ActorPage() {
   );
 }
 
+const PHASES: Record<string, string> = {
+  online: "While it went on",
+  retrospective: "Afterwards, with all that was known by then",
+};
+
 const LISTABLE = new Set(["ip", "cidr", "session", "account", "api-key", "fingerprint"]);
 
 function ActorActions({ row }: { row: VerdictRow }) {
@@ -117,8 +122,8 @@ function Why({ id, data }: { id: string; data: VerdictDetail }) {
             of={[
               ["Response", verdict.response === "none" ? "None" : <Badge key="r" kind="info">{words(verdict.response)}</Badge>],
               ["Policy", <T key="p">{verdict.policy}</T>],
-              ["For", verdict.ttl_s ? duration(verdict.ttl_s) : null],
-              ["Said", words(verdict.phase)],
+              ["For how long", verdict.ttl_s ? duration(verdict.ttl_s) : null],
+              ["When it was said", PHASES[verdict.phase] ?? words(verdict.phase)],
               ["Recognised", <span key="d"><Time at={verdict.detected_at} /> (after {between(verdict.first_seen, verdict.detected_at)})</span>],
               ["Campaign", data.campaign ? <A key="c" href={pathTo.campaign(data.campaign.id)}>{className(data.campaign.class)}</A> : null],
             ]}

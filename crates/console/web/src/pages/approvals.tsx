@@ -1,8 +1,8 @@
 import { useState } from "react";
 
 import { api } from "../api/client";
-import type { Approval, Page as Rows } from "../api/types";
-import { n } from "../lib/format";
+import type { Approval, Page as Rows, Settings } from "../api/types";
+import { counted, n } from "../lib/format";
 import { words } from "../lib/text";
 import { useApi } from "../lib/use";
 import { A, pathTo, to, useUrl } from "../lib/url";
@@ -11,6 +11,7 @@ import type { Column } from "../ui/list";
 import { List } from "../ui/list";
 import { Card, Empty, Shown } from "../ui/state";
 import { T, Time, Word } from "../ui/text";
+import { Push } from "./push";
 
 const TOUCHES = ["approvals", "mitigation", "actions", "policies"];
 
@@ -68,7 +69,9 @@ const approvalColumns = (decide: (row: Approval, yes: boolean) => void, busy: bo
         </div>
       ) : (
         <>
-          <T>{row.decided_by}</T>
+          <span className="who">
+            <T>{row.decided_by}</T>
+          </span>
           <span className="sub">
             <Time at={row.decided_at} />
           </span>
@@ -93,14 +96,18 @@ interface Decided {
   taken_back: number;
 }
 
-function useDecideAll(yes: boolean, then: () => void) {
+function useDecideAll(yes: boolean, then: (out: Decided) => void) {
   const done = (out: Decided) => `${n(out.decided)} ${yes ? "approved" : "rejected"}${out.taken_back > 0 ? `; ${n(out.taken_back)} ask no more, since what they are about was taken back` : ""}`;
   return useAct((choice: Choice) => api.post<Decided>(`/approvals/${yes ? "approve" : "reject"}`, choice), { done, touches: TOUCHES, then });
 }
 
 /** Decides the rows that were chosen. */
-function Bulk({ ids, clear }: { ids: string[]; clear: () => void }) {
-  const [approve, reject] = [useDecideAll(true, clear), useDecideAll(false, clear)];
+function Bulk({ ids, clear, approved }: { ids: string[]; clear: () => void; approved: (count: number) => void }) {
+  const done = (out: Decided) => {
+    approved(out.decided);
+    clear();
+  };
+  const [approve, reject] = [useDecideAll(true, done), useDecideAll(false, clear)];
   const choice = { ids: ids.map(Number) };
   const busy = approve.isPending || reject.isPending;
   return (
@@ -120,7 +127,7 @@ function Bulk({ ids, clear }: { ids: string[]; clear: () => void }) {
 }
 
 /** Decides all that waits and that the filters let through, those too that are not shown. */
-function DecideAll() {
+function DecideAll({ approved }: { approved: (count: number) => void }) {
   const { search } = useUrl();
   const [open, setOpen] = useState(false);
   const words_ = (search["q"] ?? "") !== "";
@@ -131,16 +138,20 @@ function DecideAll() {
         Decide all…
       </Act>
       <Dialog title="Decide all that wait" open={open} close={() => setOpen(false)}>
-        <AllForm named={{ campaign: search["campaign"] || undefined, policy: search["policy"] || undefined, verdict: search["verdict"] || undefined }} close={() => setOpen(false)} />
+        <AllForm named={{ campaign: search["campaign"] || undefined, policy: search["policy"] || undefined, verdict: search["verdict"] || undefined }} close={() => setOpen(false)} approved={approved} />
       </Dialog>
     </>
   );
 }
 
-function AllForm({ named, close }: { named: Pick<Choice, "campaign" | "policy" | "verdict">; close: () => void }) {
+function AllForm({ named, close, approved }: { named: Pick<Choice, "campaign" | "policy" | "verdict">; close: () => void; approved: (count: number) => void }) {
   const [note, setNote] = useState("");
   const query = useApi<Rows<Approval>>("/approvals", { ...named, status: "pending", sort: "-id", limit: 1 });
-  const [approve, reject] = [useDecideAll(true, close), useDecideAll(false, close)];
+  const done = (out: Decided) => {
+    approved(out.decided);
+    close();
+  };
+  const [approve, reject] = [useDecideAll(true, done), useDecideAll(false, close)];
   const busy = approve.isPending || reject.isPending;
   const filters = Object.entries(named).filter(([, value]) => value !== undefined);
   const choice = (): Choice => ({ ...(filters.length > 0 ? named : { all: true }), up_to: query.data?.rows[0]?.id, note: note.trim() || undefined });
@@ -173,12 +184,29 @@ function AllForm({ named, close }: { named: Pick<Choice, "campaign" | "policy" |
   );
 }
 
+/** Where no watch acts by itself: that what was approved goes out with a push, and not before. */
+function Unsent({ count, sent }: { count: number; sent: () => void }) {
+  const settings = useApi<Settings>("/settings");
+  if (count === 0 || settings.data?.live !== false) return null;
+  return (
+    <div className="notice info row" role="status" style={{ justifyContent: "space-between" }}>
+      <p>{counted(count, "was", "were")} approved. No watch runs beside this console: nothing of it is on the devices until they are pushed.</p>
+      <Push label="Push now" question="Bring the devices to what policy asks for?" detail={<p className="muted">What was approved goes out with it. Guards apply.</p>} then={sent} />
+    </div>
+  );
+}
+
 export function Approvals() {
+  const [count, setCount] = useState(0);
+  const approved = (more: number) => setCount((now) => now + more);
   const decide = useAct(({ row, yes }: { row: Approval; yes: boolean }) => api.post<Approval>(`/approvals/${row.id}/${yes ? "approve" : "reject"}`, {}), {
     done: (row) => `${words(row.status)}: ${row.title}`,
     touches: TOUCHES,
+    then: (row) => approved(row.status === "approved" ? 1 : 0),
   });
   return (
+    <div className="stack loose">
+    <Unsent count={count} sent={() => setCount(0)} />
     <Card flush>
       <List<Approval>
         path="/approvals"
@@ -192,8 +220,8 @@ export function Approvals() {
           { name: "policy", label: "Policy" },
         ]}
         linked={["verdict"]}
-        bulk={(ids, clear) => <Bulk ids={ids} clear={clear} />}
-        tools={<DecideAll />}
+        bulk={(ids, clear) => <Bulk ids={ids} clear={clear} approved={approved} />}
+        tools={<DecideAll approved={approved} />}
         empty={
           <Empty title="Nothing waits for approval">
             Where a policy or a connector is in the mode <code>approve</code>, what it would do waits here until somebody decides or it expires.
@@ -201,6 +229,7 @@ export function Approvals() {
         }
       />
     </Card>
+    </div>
   );
 }
 
@@ -211,7 +240,7 @@ export function Waiting({ campaign }: { campaign: string }) {
   if (total === 0) return null;
   return (
     <p>
-      <A href={to("/policies", { tab: "approvals", status: "pending", campaign })}>{n(total)} wait for approval</A>
+      <A href={to("/policies", { tab: "approvals", status: "pending", campaign })}>{counted(total, "waits", "wait")} for approval</A>
     </p>
   );
 }

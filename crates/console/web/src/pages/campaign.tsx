@@ -3,7 +3,7 @@ import { useMemo, useState } from "react";
 import { api } from "../api/client";
 import type { CampaignDetail, Member, VerdictItem } from "../api/types";
 import { n, recognised, time } from "../lib/format";
-import { className, words } from "../lib/text";
+import { className, outcomeName, sentence, words } from "../lib/text";
 import { useApi, useId } from "../lib/use";
 import { A, pathTo, to, useUrl } from "../lib/url";
 import { Act, Field, useAct } from "../ui/act";
@@ -118,15 +118,19 @@ function Story({ id, data }: { id: string; data: CampaignDetail }) {
           <p className="story">
             <T>{readable(campaign.signature["story"] ?? "")}</T>
           </p>
+          {data.members_total === 0 ? <p className="notice info">Who took part was forgotten since; the numbers are of before.</p> : null}
           {points.length > 0 ? <CountChart points={points} bucket_s={TIMELINE_S} name="Requests" tone="--malicious-fill" /> : null}
         </Card>
         <Card title="Why we believe it" more={campaign.reasons.length > 0 ? <RowExports name="Reasons" rows={() => reasonRows(campaign.reasons)} /> : null}>
+          <p className="muted small">
+            “The part” is what one endpoint was asked with one agent, fingerprint or habit, by whomever: others than the members may be in it, and its numbers are of when it was last judged. They need not be those of the campaign.
+          </p>
           <Reasons reasons={campaign.reasons} />
         </Card>
       </div>
       <div className="stack loose">
         <Card title="How far it got">
-          <Facts of={Object.entries(campaign.outcome).map(([name, value]): [string, string] => [words(name), n(value)])} />
+          <Facts of={Object.entries(campaign.outcome).map(([name, value]): [string, string] => [sentence(outcomeName(name, value)), n(value)])} />
           {accounts.length > 0 ? <AccountMatch id={id} /> : null}
         </Card>
         <Card title="Endpoints" more={<RowExports name="Endpoints" rows={() => campaign.endpoints.map((endpoint) => ({ endpoint }))} />}>

@@ -1,6 +1,6 @@
 import type { CampaignItem, Change, EndpointRow, FindingItem, VerdictItem } from "../api/types";
 import { band, n } from "../lib/format";
-import { words } from "../lib/text";
+import { dataType, outcomeName, words } from "../lib/text";
 import { A, pathTo, to } from "../lib/url";
 import { Spark } from "../ui/chart";
 import type { Column } from "../ui/list";
@@ -81,7 +81,7 @@ export function OutcomeLine({ outcome }: { outcome: Record<string, number> }) {
     <>
       {told.slice(0, 2).map(([name, value]) => (
         <span key={name} className="sub">
-          {n(value)} {words(name).toLowerCase()}
+          {n(value)} {outcomeName(name, value)}
         </span>
       ))}
     </>
@@ -124,7 +124,7 @@ function SensitiveTypes({ row }: { row: EndpointRow }) {
   if (types.length === 0) return <span className="muted">–</span>;
   return (
     <span>
-      {types.slice(0, 3).join(", ")}
+      {types.slice(0, 3).map(dataType).join(", ")}
       {types.length > 3 ? <span className="muted"> +{types.length - 3}</span> : null}
     </span>
   );

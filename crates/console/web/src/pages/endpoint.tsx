@@ -3,7 +3,7 @@ import { useEffect, useMemo } from "react";
 import { apiUrl } from "../api/client";
 import type { EndpointDetail, FindingItem, Operation, Schema } from "../api/types";
 import { band, n, times } from "../lib/format";
-import { words } from "../lib/text";
+import { dataType, words } from "../lib/text";
 import { useApi, useId } from "../lib/use";
 import { A, pathTo, to, useUrl } from "../lib/url";
 import { CountChart } from "../ui/chart";
@@ -83,6 +83,7 @@ function callers(of: EndpointDetail["endpoint"]["callers"]) {
 function Whole({ data }: { data: EndpointDetail }) {
   const row = data.endpoint;
   const points = useMemo(() => data.traffic.points.map((point): [string, number] => [point.ts, point.calls]), [data.traffic]);
+  const summed = row.risk_terms.reduce((sum, term) => sum + (Number.parseInt(term, 10) || 0), 0);
   return (
     <div className="grid side">
       <div className="stack loose">
@@ -114,6 +115,7 @@ function Whole({ data }: { data: EndpointDetail }) {
       </div>
       <div className="stack loose">
         <Card title={`Risk ${row.risk}`} more={row.risk_terms.length > 0 ? <RowExports name="Terms of the risk" rows={() => row.risk_terms.map((term) => ({ term }))} /> : null}>
+          {summed > row.risk && row.risk === 100 ? <p className="muted small">Its terms add up to {n(summed)}; 100 is the most that is said.</p> : null}
           {row.risk_terms.length > 0 ? (
             <ul className="stack">
               {row.risk_terms.map((term) => {
@@ -332,8 +334,8 @@ function Sensitive({ data }: { data: EndpointDetail }) {
           <tbody>
             {data.sensitive.map((field) => (
               <tr key={`${field.direction} ${field.location} ${field.type}`}>
-                <td>
-                  {field.type}
+                <td title={field.type}>
+                  {dataType(field.type)}
                   <span className="sub">{field.class.join(", ")}</span>
                 </td>
                 <td>

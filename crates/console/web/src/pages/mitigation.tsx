@@ -3,9 +3,9 @@ import { useState } from "react";
 import { api } from "../api/client";
 import type { AuditRow, Device, Entry, Mitigation } from "../api/types";
 import { planRows } from "../lib/csv";
-import { n } from "../lib/format";
+import { counted, n } from "../lib/format";
 import { isOld } from "../lib/plan";
-import { words } from "../lib/text";
+import { sentence, unticked, words } from "../lib/text";
 import { useApi } from "../lib/use";
 import { A, pathTo, to, useUrl } from "../lib/url";
 import { Act, Confirm, Dialog, Field, useAct, useMay } from "../ui/act";
@@ -259,11 +259,22 @@ function listed(of: unknown): string {
     .join("; ");
 }
 
+const ADDRESSES: Record<string, string> = { peer: "the connection’s address", forwarded: "a forwarded address" };
+
+/** What a device can tell requests by. */
+function seen(of: unknown): string {
+  if (of === null || typeof of !== "object" || Array.isArray(of)) return listed(of);
+  const { address, ...rest } = of as Record<string, unknown>;
+  const first = typeof address === "string" ? (ADDRESSES[address] ?? address) : "";
+  return sentence([first, listed(rest)].filter(Boolean).join("; "));
+}
+
 /** Whether a device answers and holds what it should. */
 function Standing({ device }: { device: Device }) {
   if (device.ok === null) return <Badge>not asked yet</Badge>;
   if (device.ok) return <Badge kind="ok">answers</Badge>;
-  return device.error ? <Badge kind="bad">fails</Badge> : <Badge kind="warn">not as wanted</Badge>;
+  if (device.error) return <Badge kind="bad">fails</Badge>;
+  return device.last_push ? <Badge kind="warn">not as wanted</Badge> : <Badge kind="info">nothing was pushed to it yet</Badge>;
 }
 
 function DeviceCard({ device }: { device: Device }) {
@@ -272,12 +283,12 @@ function DeviceCard({ device }: { device: Device }) {
       <div className="stack">
         {device.error ? (
           <p className="notice bad">
-            <T>{device.error}</T>
+            <T>{unticked(device.error)}</T>
           </p>
         ) : null}
         {device.ok === false && (device.drift ?? []).length > 0 ? (
-          <div className="notice warn">
-            <p>Not as wanted; the next push makes it so:</p>
+          <div className={`notice ${device.last_push ? "warn" : "info"}`}>
+            <p>{device.last_push ? "Not as wanted; the next push makes it so:" : "The first push will set:"}</p>
             <ul>
               {(device.drift ?? []).map((one) => (
                 <li key={one}>
@@ -299,7 +310,7 @@ function DeviceCard({ device }: { device: Device }) {
             ["Wanted", n(device.wanted)],
             ["Missing", device.missing ? <Badge key="m" kind="warn">{n(device.missing)}</Badge> : n(device.missing)],
             ["Of others", n(device.foreign)],
-            ["Sees", listed(device.sees)],
+            ["Sees", seen(device.sees)],
             ["Can", listed(device.can)],
             ["Last push", <Time key="p" at={device.last_push} />],
             ["It answered", <T key="a">{device.last_answer}</T>],
@@ -322,7 +333,7 @@ const MODE_SAYS: Record<string, string> = {
 function HowTold({ device }: { device: Device }) {
   const path = `/mitigation/devices/${encodeURIComponent(device.name)}`;
   const change = useAct((mode: string) => api.put<{ mode: string }>(`${path}/mode`, { mode: mode === device.configured_mode ? null : mode }), { done: (out) => `${device.name}: ${words(out.mode)}`, touches: TOUCHES });
-  const test = useAct(() => api.post<Device>(`${path}/test`), { done: (out) => (out.ok ? `${device.name} answers; it holds ${n(out.entries ?? 0)} entries` : `${device.name}: ${out.error ?? "it does not hold what it should"}`), touches: TOUCHES });
+  const test = useAct(() => api.post<Device>(`${path}/test`), { done: (out) => (out.ok ? `${device.name} answers; it holds ${counted(out.entries ?? 0, "entry", "entries")}` : `${device.name}: ${out.error ?? "it does not hold what it should"}`), touches: TOUCHES });
   const may = useMay("operator");
   return (
     <div className="row" style={{ alignItems: "flex-end" }}>

@@ -2,7 +2,7 @@ import type { ReactNode } from "react";
 
 import { api } from "../api/client";
 import type { AllowItem, Policies, PolicyRule, PolicyVersion } from "../api/types";
-import { duration, n } from "../lib/format";
+import { counted, duration, n } from "../lib/format";
 import { words } from "../lib/text";
 import { useApi } from "../lib/use";
 import { A, to, useUrl } from "../lib/url";
@@ -42,6 +42,7 @@ export function PoliciesPage() {
 }
 
 function Rules({ data }: { data: Policies }) {
+  const requests = data.rules.filter((rule) => rule.over === "requests");
   return (
     <div className="stack loose">
       <Card
@@ -54,7 +55,21 @@ function Rules({ data }: { data: Policies }) {
         }
         flush
       >
-        <div className="table-wrap" tabIndex={0} role="region" aria-label="Rules">
+        <RuleTable name="Rules" rules={data.rules.filter((rule) => rule.over !== "requests")} />
+      </Card>
+      {requests.length > 0 ? (
+        <Card title="Rules over requests" more={<span className="muted">Devices try them on every request, without a verdict</span>} flush>
+          <RuleTable name="Rules over requests" rules={requests} />
+        </Card>
+      ) : null}
+      <Guards data={data} />
+    </div>
+  );
+}
+
+function RuleTable({ name, rules }: { name: string; rules: PolicyRule[] }) {
+  return (
+        <div className="table-wrap" tabIndex={0} role="region" aria-label={name}>
           <table>
             <thead>
               <tr>
@@ -69,15 +84,12 @@ function Rules({ data }: { data: Policies }) {
               </tr>
             </thead>
             <tbody>
-              {data.rules.map((rule) => (
+              {rules.map((rule) => (
                 <Rule key={rule.id} rule={rule} />
               ))}
             </tbody>
           </table>
         </div>
-      </Card>
-      <Guards data={data} />
-    </div>
   );
 }
 
@@ -100,7 +112,7 @@ function Rule({ rule }: { rule: PolicyRule }) {
       </td>
       <td className="nowrap">{words(rule.response)}</td>
       <td className="nowrap">{rule.ttl_s ? duration(rule.ttl_s) : "–"}</td>
-      <td className="num">{rule.priority}</td>
+      <td className="num">{rule.priority ?? "–"}</td>
       <td className="nowrap">
         <T>{rule.source}</T>
       </td>
@@ -127,7 +139,7 @@ const allowColumns = (remove: (row: AllowItem) => void): Column<AllowItem>[] => 
   { id: "kind", name: "Kind", cell: (row) => words(row.kind) },
   { id: "reason", name: "Reason", wide: true, cell: (row) => <T>{row.reason}</T> },
   { id: "let_go", name: "Lets go", num: true, cell: (row) => <LetGo row={row} /> },
-  { id: "by", name: "By", cell: (row) => <T>{row.by}</T> },
+  { id: "by", name: "By", cell: (row) => <span className="who"><T>{row.by}</T></span> },
   { id: "at", name: "Since", cell: (row) => (row.source === "configuration" ? "Always" : <Time at={row.at} />) },
   { id: "expires", name: "Until", cell: (row) => (row.expires_at ? <Time at={row.expires_at} /> : "Always") },
   {
@@ -150,7 +162,7 @@ function LetGo({ row }: { row: AllowItem }) {
   const by: Record<string, string> = row.kind === "ip" || row.kind === "cidr" ? { ip: row.value } : { kind: row.kind, q: row.value };
   if (let_go.verdicts === 0) return <>{many}</>;
   return (
-    <A href={to("/actors", { ...by, intent: "malicious" })} title={`${n(let_go.requests)} requests of attackers`}>
+    <A href={to("/actors", { ...by, intent: "malicious" })} title={`${counted(let_go.requests, "request")} of attackers`}>
       {many}
     </A>
   );
@@ -180,7 +192,7 @@ function Allow() {
 const versionColumns: Column<PolicyVersion>[] = [
   { id: "version", name: "Version", num: true, cell: (row) => n(row.version) },
   { id: "at", name: "Saved", cell: (row) => <Time at={row.at} /> },
-  { id: "by", name: "By", cell: (row) => <T>{row.by}</T> },
+  { id: "by", name: "By", cell: (row) => <span className="who"><T>{row.by}</T></span> },
   { id: "comment", name: "Comment", wide: true, cell: (row) => <T>{row.comment}</T> },
   {
     id: "text",

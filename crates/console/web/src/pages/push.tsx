@@ -2,32 +2,12 @@ import type { ReactNode } from "react";
 import { useState } from "react";
 
 import { api } from "../api/client";
-import { n } from "../lib/format";
+import type { PushAnswer } from "../lib/push";
+import { outcome } from "../lib/push";
 import { Act, Dialog, useAct, useSay } from "../ui/act";
 
-interface PushAnswer {
-  connectors: { name: string; outcome: string; answer: string; added: number; refreshed: number; removed: number; refused?: number }[];
-  held: { why: string }[];
-}
-
-/** What came of a push, device by device, and why the rest was held. */
-function outcome({ connectors, held }: PushAnswer): { ok: boolean; text: string } {
-  if (connectors.length === 0) return { ok: false, text: "Nothing was sent: no device is configured" };
-  const devices = connectors.map((c) => {
-    const changed = [c.added ? `${n(c.added)} added` : "", c.refreshed ? `${n(c.refreshed)} refreshed` : "", c.removed ? `${n(c.removed)} removed` : ""].filter(Boolean);
-    const did = changed.length > 0 ? changed.join(", ") : c.outcome === "done" ? "unchanged" : c.outcome;
-    return c.outcome === "failed" || c.outcome === "held" ? `${c.name}: ${c.outcome} (${c.answer})` : `${c.name}: ${did}`;
-  });
-  const reasons = new Map<string, number>();
-  for (const { why } of held) reasons.set(why, (reasons.get(why) ?? 0) + 1);
-  const most = [...reasons].sort((a, b) => b[1] - a[1])[0];
-  const left = most ? `; ${n(held.length)} not sent, most of them: ${most[0]}` : "";
-  const ok = connectors.every((c) => ["done", "unchanged"].includes(c.outcome)) && connectors.some((c) => c.added + c.refreshed + c.removed > 0 || held.length === 0);
-  return { ok, text: devices.join("; ") + left };
-}
-
 /** Brings the devices to what policy asks for, after a question. */
-export function Push({ label, question, detail, disabled }: { label: string; question: string; detail: ReactNode; disabled?: boolean }) {
+export function Push({ label, question, detail, disabled, then }: { label: string; question: string; detail: ReactNode; disabled?: boolean; then?: () => void }) {
   const [open, setOpen] = useState(false);
   const [force, setForce] = useState(false);
   const say = useSay();
@@ -36,6 +16,7 @@ export function Push({ label, question, detail, disabled }: { label: string; que
     then: (answer) => {
       const { ok, text } = outcome(answer);
       say(ok ? "ok" : "bad", text);
+      then?.();
     },
   });
   return (

@@ -1,6 +1,9 @@
-import type { SearchHit } from "../api/types";
+import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
+
+import { api } from "../api/client";
+import type { Page as Rows, SearchHit } from "../api/types";
+import { n } from "../lib/format";
 import { words } from "../lib/text";
-import { useApi } from "../lib/use";
 import { A, pathTo, to, useUrl } from "../lib/url";
 import { Exports } from "../ui/export";
 import { Page } from "../ui/page";
@@ -19,6 +22,8 @@ function hrefOf(hit: SearchHit): string {
       return pathTo.actor(hit.id);
     case "finding":
       return pathTo.finding(hit.id);
+    case "exchange":
+      return pathTo.exchange(hit.id);
     case "sensitive":
       return to("/sensitive", { q: hit.title });
   }
@@ -27,9 +32,19 @@ function hrefOf(hit: SearchHit): string {
 export function SearchPage() {
   const { search, set } = useUrl();
   const q = search["q"] ?? "";
-  const query = useApi<{ rows: SearchHit[] }>("/search", { q, limit: 50 }, { enabled: q.trim().length >= 3, keep: true });
+  const enabled = q.trim().length >= 3;
+  const query = useInfiniteQuery({
+    queryKey: ["search", q],
+    queryFn: ({ signal, pageParam }) => api.get<Rows<SearchHit>>("/search", { q, limit: 50, cursor: pageParam || undefined }, signal),
+    initialPageParam: "",
+    getNextPageParam: (page) => page.next ?? undefined,
+    enabled,
+    placeholderData: keepPreviousData,
+  });
+  const rows = query.data?.pages.flatMap((page) => page.rows) ?? [];
+  const last = query.data?.pages.at(-1);
   return (
-    <Page title="Search" lead="Paths, hosts, addresses, accounts as outputs spell them, agents, classes, rules, parameters.">
+    <Page title="Search" lead="Paths, hosts, addresses, agents, classes, rules, parameters, labels and owners, fingerprints of campaigns; accounts, sessions and keys that are actors, as outputs spell them; a stored exchange by its whole id.">
       <Card>
         <form
           role="search"
@@ -46,7 +61,7 @@ export function SearchPage() {
           </button>
         </form>
       </Card>
-      {q.trim().length < 3 ? (
+      {!enabled ? (
         <Card>
           <Empty title="Three characters or more">
             Press <kbd>/</kbd> on any page to search.
@@ -66,12 +81,13 @@ export function SearchPage() {
           }
         >
           <Shown query={query}>
-            {(data) =>
-              data.rows.length === 0 ? (
+            {() =>
+              rows.length === 0 ? (
                 <Empty title="Nothing contains this">Raw account names and tokens are never kept: search for the hash that outputs show, or for the address.</Empty>
               ) : (
+                <>
                 <ul className="timeline">
-                  {data.rows.map((hit) => (
+                  {rows.map((hit) => (
                     <li key={hit.kind + hit.id}>
                       <span>
                         <Badge>{hit.kind === "verdict" ? "Actor" : words(hit.kind)}</Badge>
@@ -87,6 +103,18 @@ export function SearchPage() {
                     </li>
                   ))}
                 </ul>
+                <div className="list-foot">
+                  <span aria-live="polite">
+                    {n(rows.length)} of {n(last?.total ?? rows.length)}
+                    {last?.more ? " or more" : ""}
+                  </span>
+                  {query.hasNextPage ? (
+                    <button type="button" className="btn" disabled={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>
+                      {query.isFetchingNextPage ? "Loading…" : "Show more"}
+                    </button>
+                  ) : null}
+                </div>
+                </>
               )
             }
           </Shown>

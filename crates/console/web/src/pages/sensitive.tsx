@@ -1,5 +1,6 @@
 import type { SensitiveRow, SensitiveSummary } from "../api/types";
-import { n } from "../lib/format";
+import { counted, n } from "../lib/format";
+import { dataType } from "../lib/text";
 import { useApi } from "../lib/use";
 import { A, pathTo, to, useUrl } from "../lib/url";
 import { EvidenceButton, EvidenceOf } from "../ui/exchange";
@@ -15,6 +16,7 @@ const LAWS: Record<string, string> = {
   PII: "Identifies a person (PII)",
   PHI: "Health data (HIPAA)",
   GDPR: "Personal data (GDPR)",
+  CCPA: "Consumers of California (CCPA)",
   SECRET: "Secrets and credentials",
 };
 
@@ -25,7 +27,7 @@ const columns: Column<SensitiveRow>[] = [
     sort: "type",
     cell: (row) => (
       <>
-        <strong>{row.type}</strong>
+        <strong title={row.type}>{dataType(row.type)}</strong>
         <span className="sub">{row.class.join(", ")}</span>
       </>
     ),
@@ -50,11 +52,11 @@ const columns: Column<SensitiveRow>[] = [
   { id: "confidence", name: "Confidence", sort: "-confidence", num: true, cell: (row) => row.confidence.toFixed(2) },
   { id: "count", name: "Seen", sort: "-count", num: true, cell: (row) => n(row.count) },
   { id: "first", name: "First seen", sort: "first_seen", extra: true, cell: (row) => <Time at={row.first_seen} /> },
-  { id: "alternatives", name: "Could also be", extra: true, cell: (row) => row.alternatives.join(", ") || "–" },
+  { id: "alternatives", name: "Could also be", extra: true, cell: (row) => row.alternatives.map(dataType).join(", ") || "–" },
   {
     id: "evidence",
     name: "Evidence",
-    cell: (row) => (row.id ? <EvidenceButton id={row.id} count={Array.isArray(row.evidence) ? row.evidence.length : row.evidence ? 1 : 0} /> : null),
+    cell: (row) => (row.id ? <EvidenceButton id={row.id} count={row.evidence.length > 0 ? null : 0} /> : null),
   },
 ];
 
@@ -75,7 +77,7 @@ export function SensitivePage() {
           href={(row) => pathTo.endpoint(row.endpoint.id)}
           filters={[
             { name: "class", label: "Law", options: Object.entries(LAWS).map(([value, name]) => ({ value, name })) },
-            { name: "type", label: "Type", options: summary.data?.by_type.map((row) => row.type).sort() },
+            { name: "type", label: "Type", options: summary.data?.by_type.map((row) => ({ value: row.type, name: dataType(row.type) })).sort((a, b) => (a.name < b.name ? -1 : 1)) },
             { name: "direction", label: "Direction", options: ["request", "response"] },
             { name: "host", label: "Host" },
             { name: "min_confidence", label: "Confidence from", type: "number" },
@@ -101,7 +103,7 @@ function ByLaw({ data }: { data: SensitiveSummary }) {
             <b>{n(row.places)}</b>
             <span>{LAWS[row.class] ?? row.class}</span>
             <span className="small" style={{ display: "block" }}>
-              {n(row.endpoints)} endpoints, {n(row.hosts)} hosts
+              {counted(row.endpoints, "endpoint")}, {counted(row.hosts, "host")}
             </span>
           </A>
         ))}
@@ -148,7 +150,7 @@ function ByLaw({ data }: { data: SensitiveSummary }) {
               {data.by_type.map((row) => (
                 <tr key={row.type}>
                   <td>
-                    <A href={to("/sensitive", { type: row.type })}>{row.type}</A>
+                    <A href={to("/sensitive", { type: row.type })} title={row.type}>{dataType(row.type)}</A>
                   </td>
                   <td>{row.class.join(", ")}</td>
                   <td className="num">{n(row.places)}</td>

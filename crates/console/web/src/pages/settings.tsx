@@ -4,8 +4,8 @@ import { useState } from "react";
 import { api, download } from "../api/client";
 import type { Health, Role, Run, Settings, Token, User } from "../api/types";
 import { ROLES } from "../api/types";
-import { bytes, duration, n } from "../lib/format";
-import { words } from "../lib/text";
+import { bytes, counted, duration, n } from "../lib/format";
+import { unticked, words } from "../lib/text";
 import { useApi } from "../lib/use";
 import { to, useUrl } from "../lib/url";
 import { Act, Confirm, Copy, Dialog, Field, useAct, useMay, useSession } from "../ui/act";
@@ -58,8 +58,8 @@ function Capture() {
                 <ul className="stack">
                   {health.doctor.map((line) => (
                     <li key={line.title} className={`notice ${line.severity}`}>
-                      <strong>{line.title}</strong>
-                      <p>{line.advice}</p>
+                      <strong>{unticked(line.title)}</strong>
+                      <p>{unticked(line.advice)}</p>
                     </li>
                   ))}
                 </ul>
@@ -233,7 +233,7 @@ function Forget() {
   const forget = useAct(() => api.post<{ removed: Record<string, number> }>("/settings/forget", { kind, value: value.trim() }), {
     done: (out) => {
       const rows = Object.values(out.removed).reduce((sum, one) => sum + one, 0);
-      return rows > 0 ? `Forgotten: ${n(rows)} rows` : `Nothing that is stored tells of this ${words(kind).toLowerCase()}`;
+      return rows > 0 ? `Forgotten: ${counted(rows, "row")}` : `Nothing that is stored tells of this ${words(kind).toLowerCase()}`;
     },
     touches: ["verdicts", "campaigns", "findings", "overview", "exchanges", "settings"],
     then: () => setValue(""),
@@ -443,9 +443,12 @@ function Configuration() {
         <div className="grid side">
           <Card title="Configuration">
             {data.configuration ? (
-              <pre className="block" tabIndex={0} aria-label="Configuration">
-                <T lines>{data.configuration}</T>
-              </pre>
+              <div className="stack">
+                <p className="muted small">The file as this server read it at its start, without comments. What could be a secret is hidden; what the command line says instead is not in it.</p>
+                <pre className="block" tabIndex={0} aria-label="Configuration">
+                  <T lines>{data.configuration}</T>
+                </pre>
+              </div>
             ) : (
               <Empty title="No configuration file">Every setting has its default. The reference is printed by <code>sidetap config reference</code>.</Empty>
             )}

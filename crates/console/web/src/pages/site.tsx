@@ -3,7 +3,7 @@ import { useEffect, useState } from "react";
 
 import { api } from "../api/client";
 import type { Conformance, Difference, Reshaped, Spec, Template } from "../api/types";
-import { bytes, n } from "../lib/format";
+import { bytes, counted, n } from "../lib/format";
 import { useApi } from "../lib/use";
 import { A, to, useUrl } from "../lib/url";
 import { Act, Confirm, Dialog, Field, messageOf, useAct } from "../ui/act";
@@ -20,7 +20,7 @@ const specColumns: Column<Spec>[] = [
   { id: "operations", name: "Operations", num: true, cell: (row) => n(row.operations) },
   { id: "bytes", name: "Size", num: true, cell: (row) => bytes(row.bytes) },
   { id: "at", name: "Given", sort: "-at", cell: (row) => <Time at={row.at} /> },
-  { id: "by", name: "By", cell: (row) => <T>{row.by}</T> },
+  { id: "by", name: "By", cell: (row) => <span className="who"><T>{row.by}</T></span> },
   { id: "error", name: "Readable", cell: (row) => (row.error ? <Badge kind="bad">{row.error}</Badge> : "yes") },
 ];
 
@@ -51,7 +51,7 @@ function Upload() {
   const [name, setName] = useState("");
   const [text, setText] = useState("");
   const save = useAct(() => api.put<{ operations: number }>(`/specs/${encodeURIComponent(name.trim())}`, { text }), {
-    done: (out) => `Kept with ${n(out.operations)} operations. ${NEXT_RUN}`,
+    done: (out) => `Kept with ${counted(out.operations, "operation")}. ${NEXT_RUN}`,
     touches: ["specs"],
     then: () => setOpen(false),
   });
@@ -114,10 +114,10 @@ function Held({ name }: { name: string }) {
         </>
       }
       more={
-        <>
+        <span className="row">
           <Exports path={`/specs/${encodeURIComponent(name)}/conformance`} />
           <Confirm needs="analyst" label="Remove" question="Remove this description?" detail={<p className="muted">{NEXT_RUN}</p>} yes="Remove" act={() => remove.mutate(undefined)} />
-        </>
+        </span>
       }
     >
       <Shown query={query}>
@@ -186,7 +186,7 @@ export function Templates() {
     { id: "kind", name: "What", cell: (row) => <Badge kind="info">{row.kind === "merge" ? "merged" : "told apart"}</Badge> },
     { id: "template", name: "Template", sort: "template", wide: true, cell: (row) => <T mono>{`${row.method} ${row.host}${row.template}`}</T> },
     { id: "reason", name: "Why", wide: true, cell: (row) => <T>{row.reason}</T> },
-    { id: "by", name: "By", cell: (row) => <T>{row.by}</T> },
+    { id: "by", name: "By", cell: (row) => <span className="who"><T>{row.by}</T></span> },
     { id: "at", name: "Since", sort: "-at", cell: (row) => <Time at={row.at} /> },
     {
       id: "remove",

@@ -6,7 +6,7 @@ import { ApiError } from "../api/client";
 import type { Role, Session } from "../api/types";
 import { ROLES } from "../api/types";
 import { n } from "../lib/format";
-import { plain, sentence } from "../lib/text";
+import { plain, sentence, unticked } from "../lib/text";
 
 export const SessionContext = createContext<Session | null>(null);
 
@@ -28,38 +28,57 @@ interface Toast {
   text: string;
 }
 
-const ToastContext = createContext<(kind: Toast["kind"], text: string) => void>(() => undefined);
+interface Said {
+  say: (kind: Toast["kind"], text: string) => void;
+  toasts: Toast[];
+  /** Says that a dialog was opened, or closed: while one is, what is said stands in it, for all else lies behind it. */
+  open: (by: 1 | -1) => void;
+}
+
+const ToastContext = createContext<Said>({ say: () => undefined, toasts: [], open: () => undefined });
+
+function ToastLines({ toasts }: { toasts: Toast[] }) {
+  return (
+    <>
+      {toasts.map((toast) => (
+        <div key={toast.id} className={`notice ${toast.kind}`}>
+          {toast.text}
+        </div>
+      ))}
+    </>
+  );
+}
 
 export function Toasts({ children }: { children: ReactNode }) {
   const [toasts, setToasts] = useState<Toast[]>([]);
+  const [dialogs, setDialogs] = useState(0);
   const next = useRef(0);
   const say = useCallback((kind: Toast["kind"], text: string) => {
     next.current += 1;
     const id = next.current;
     setToasts((now) => [...now.slice(-3), { id, kind, text }]);
-    window.setTimeout(() => setToasts((now) => now.filter((toast) => toast.id !== id)), kind === "ok" ? 5_000 : 12_000);
+    window.setTimeout(() => setToasts((now) => now.filter((toast) => toast.id !== id)), kind === "ok" ? 5_000 : 20_000);
   }, []);
+  const open = useCallback((by: 1 | -1) => setDialogs((now) => now + by), []);
+  const said = useMemo(() => ({ say, toasts, open }), [say, toasts, open]);
   return (
-    <ToastContext.Provider value={say}>
+    <ToastContext.Provider value={said}>
       {children}
       <div className="toasts" role="status" aria-live="polite">
-        {toasts.map((toast) => (
-          <div key={toast.id} className={`notice ${toast.kind}`}>
-            {toast.text}
-          </div>
-        ))}
+        {dialogs === 0 ? <ToastLines toasts={toasts} /> : null}
       </div>
     </ToastContext.Provider>
   );
 }
 
 export function useSay() {
-  return useContext(ToastContext);
+  return useContext(ToastContext).say;
 }
 
 export function messageOf(error: unknown): string {
   if (error instanceof ApiError) {
-    const { title, detail } = error.problem;
+    const title = unticked(error.problem.title);
+    const detail = error.problem.detail ? unticked(error.problem.detail) : undefined;
     // What was wrong with the words of a person needs no name.
     if (detail && (error.kind === "bad-body" || error.kind === "bad-query")) return sentence(detail);
     return detail && detail !== title ? `${sentence(title)}: ${detail}` : sentence(title);
@@ -112,6 +131,18 @@ export function Act({ needs, className = "", children, disabled, title, ...rest 
 export function Dialog({ title, open, close, wide, children }: { title: ReactNode; open: boolean; close: () => void; wide?: boolean; children: ReactNode }) {
   const box = useRef<HTMLDialogElement>(null);
   const heading = useId();
+  const { toasts, open: opened } = useContext(ToastContext);
+  // What was said before it was opened is not about it.
+  const before = useRef(0);
+  const last = toasts.at(-1)?.id ?? 0;
+  const was = useRef(false);
+  if (open && !was.current) before.current = last;
+  was.current = open;
+  useEffect(() => {
+    if (!open) return undefined;
+    opened(1);
+    return () => opened(-1);
+  }, [open, opened]);
   useEffect(() => {
     const dialog = box.current;
     if (!dialog) return;
@@ -129,6 +160,9 @@ export function Dialog({ title, open, close, wide, children }: { title: ReactNod
             </button>
           </div>
           {children}
+          <div className="said" role="status" aria-live="polite">
+            <ToastLines toasts={toasts.filter((toast) => toast.id > before.current)} />
+          </div>
         </div>
       ) : null}
     </dialog>

@@ -83,6 +83,8 @@ function Stack({ xs, series, height, zoom }: { xs: number[]; series: Series[]; h
         {
           width: element.clientWidth,
           height,
+          // The last label stands half beside the last moment.
+          padding: [null, 40, null, null],
           tzDate: (ts) => UPlot.tzDate(new Date(ts * 1000), "Etc/UTC"),
           legend: { show: false },
           cursor: { y: false, points: { show: false }, drag: { x: true, y: false, setScale: false } },

@@ -3,7 +3,7 @@ import { useEffect, useRef } from "react";
 
 import { api } from "../api/client";
 import type { Exchange } from "../api/types";
-import { bytes, n } from "../lib/format";
+import { bytes, counted, n } from "../lib/format";
 import { words } from "../lib/text";
 import { A, pathTo, useUrl } from "../lib/url";
 import { Dialog, useMay } from "./act";
@@ -190,7 +190,7 @@ function KeptExchanges({ data }: { data: Kept }) {
     <div className="stack">
       {data.missing.length > 0 ? (
         <p className={data.rows.length > 0 ? "muted" : "notice warn"}>
-          {n(data.missing.length)} that reasons name are not kept: they were over before anybody knew, or there was no room for them.
+          {counted(data.missing.length, "exchange that reasons name is", "exchanges that reasons name are")} not kept: over before anybody knew, or there was no room.
         </p>
       ) : null}
       {data.sample ? (
@@ -243,14 +243,14 @@ export function EvidenceOf({ path, title }: { path: (id: string) => string; titl
   );
 }
 
-/** What opens it. */
-export function EvidenceButton({ id, count }: { id: string; count: number }) {
+/** What opens it; how many there are is said where it is known, and where there are none there is no button. */
+export function EvidenceButton({ id, count }: { id: string; count: number | null }) {
   const may = useMay("analyst");
   const { set } = useUrl();
   if (count === 0) return null;
   return (
     <button type="button" className="btn small" disabled={!may} title={may ? undefined : "Needs the role analyst"} onClick={() => set({ evidence: id, exchange: undefined }, true)}>
-      Evidence ({count})
+      {count === null ? "Evidence" : `Evidence (${n(count)})`}
     </button>
   );
 }

@@ -1,5 +1,5 @@
 import type { ReactNode } from "react";
-import { useEffect } from "react";
+import { useEffect, useRef } from "react";
 
 import { plain } from "../lib/text";
 import { A } from "../lib/url";
@@ -50,8 +50,17 @@ export function Page({
 
 /** Tabs whose choice stands in the address. */
 export function Tabs({ tabs, chosen, href, label }: { tabs: { id: string; name: string; count?: number | null }[]; chosen: string; href: (id: string) => string; label: string }) {
+  const box = useRef<HTMLElement>(null);
+  // On a narrow screen the chosen one may lie beside what is in sight.
+  useEffect(() => {
+    const bar = box.current;
+    const tab = bar?.querySelector<HTMLElement>("[aria-current]");
+    if (!bar || !tab) return;
+    const from = tab.offsetLeft - bar.offsetLeft;
+    if (from < bar.scrollLeft || from + tab.offsetWidth > bar.scrollLeft + bar.clientWidth) bar.scrollLeft = from - (bar.clientWidth - tab.offsetWidth) / 2;
+  }, [chosen, tabs.length]);
   return (
-    <nav className="tabs" aria-label={label}>
+    <nav className="tabs" aria-label={label} ref={box}>
       {tabs.map((tab) => (
         <A key={tab.id} href={href(tab.id)} aria-current={tab.id === chosen ? "page" : undefined}>
           {tab.name}

@@ -3,6 +3,7 @@
 mod beside;
 mod devices;
 mod named;
+mod rules;
 mod simulate;
 pub(super) mod site;
 #[cfg(test)]
@@ -178,7 +179,7 @@ impl Control for Commands {
         let guards = set.guards();
         let text = self.file().and_then(|p| std::fs::read_to_string(p).ok());
         Ok(json!({
-            "rules": value(&set.list())?,
+            "rules": rules::listed(set)?,
             "allow": allow,
             "guards": {
                 "min_prefix_v4": guards.min_prefix_v4,
@@ -196,7 +197,9 @@ impl Control for Commands {
 
     fn check_policy(&self, text: &str) -> Done {
         match PolicySet::parse(text, "policy") {
-            Ok(set) => Ok(json!({ "ok": true, "rules": set.list().len(), "errors": [] })),
+            Ok(set) => {
+                Ok(json!({ "ok": true, "rules": set.list().len() + set.count_requests(), "errors": [] }))
+            }
             Err(errors) => Ok(json!({ "ok": false, "rules": 0, "errors": told(&errors) })),
         }
     }
@@ -519,6 +522,10 @@ impl Control for Commands {
     fn account_names(&self, names: &[String]) -> Result<Vec<String>, Refused> {
         self.own_key(AllowKind::Account, "")?;
         Ok(names.iter().map(|n| account_name(&self.key, n)).collect())
+    }
+
+    fn configuration(&self) -> Option<String> {
+        self.config.told.clone()
     }
 }
 

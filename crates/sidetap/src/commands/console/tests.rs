@@ -341,3 +341,29 @@ fn entries_that_together_hit_too_many_good_requests_are_held() {
     std::fs::write(dir.path().join("p.yaml"), pack(6)).unwrap();
     assert_eq!(commands.push(&mut store, &forced()).unwrap()["connectors"][0]["outcome"], "done");
 }
+
+#[test]
+fn rules_over_requests_are_listed_and_counted_and_the_configuration_is_told() {
+    let requests = "requests:\n  - id: s-1\n    description: Of a campaign.\n    match: {method: POST, path: /login}\n    response: rate-limit\n    rate: 5/1m\n    ttl: 1h\n";
+    let text = format!("{}{requests}", rule("block", ""));
+    let (dir, commands, store) = place(&text);
+    let told = commands.policies(&store).unwrap();
+    let rules = told["rules"].as_array().unwrap();
+    let of = |n: usize, name: &str| rules[n][name].clone();
+    assert_eq!((rules.len(), of(0, "over"), of(1, "over")), (2, json!("verdicts"), json!("requests")));
+    assert_eq!(
+        (of(1, "id"), of(1, "priority"), of(1, "response")),
+        (json!("s-1"), Value::Null, json!("rate-limit"))
+    );
+    assert!(of(1, "when").as_str().unwrap().contains("/login"), "{}", rules[1]);
+    assert_eq!(commands.check_policy(&text).unwrap()["rules"], 2);
+    assert_eq!(commands.configuration(), None, "no file was read");
+    let file = dir.path().join("c.toml");
+    std::fs::write(&file, "[analysis]\nworkers = 2 # more\n[[partners]]\nname = \"p\"\nkeys = [\"raw\"]\n")
+        .unwrap();
+    let config = crate::config::load(Some(&file)).unwrap();
+    let config = Config { analysis: commands.config.analysis.clone(), ..config };
+    let commands = Commands::new(&config, &dir.path().join("s.db"), Devices::Reached).unwrap();
+    let said = commands.configuration().unwrap();
+    assert_eq!(said, "[analysis]\nworkers = 2\n[[partners]]\nname = \"p\"\nkeys = [\"•••\"]\n");
+}

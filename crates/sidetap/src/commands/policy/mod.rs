@@ -269,7 +269,7 @@ fn list(policies: &Policies, terminal: &Terminal) -> Result<Status> {
         Column::flexible("WHEN"),
         Column::flexible("DESCRIPTION"),
     ]);
-    for rule in policies.set().list() {
+    for rule in policies.set().list().into_iter().chain(policies.set().list_requests()) {
         let id = if rule.enabled { rule.id } else { format!("{} (off)", rule.id) };
         let responses = std::iter::once(rule.response).chain(rule.instead).map(|r| r.name());
         let responses = responses.collect::<Vec<_>>().join(" ");
