@@ -119,7 +119,7 @@ facts! {
     LongTarget = "wire.long-target", "1 where a target has 2,000 bytes and more";
     Requests = "client.requests", "requests of the client";
     Peak = "client.peak-per-minute", "most requests in one minute";
-    GapMedian = "client.gap-ms", "median gap between requests in milliseconds";
+    GapMedian = "client.gap-ms", "milliseconds between requests, in the median";
     GapRegular = "client.gap-regular", "share of gaps that are about as long as most";
     Pages = "client.pages", "documents asked for";
     AssetShare = "client.asset-share", "assets for each page";
@@ -218,7 +218,7 @@ facts! {
     Duration = "client.duration-s", "seconds between first and last request";
     PartRequests = "part.requests", "requests of the part";
     PartClients = "part.clients", "clients of the part";
-    PerClient = "part.requests-per-client", "requests for each client";
+    PerClient = "part.requests-per-client", "requests for each client of the part, on average";
     Fails = "part.fails", "calls that the application refused";
     FailRatio = "part.fail-ratio", "share of the calls with a known outcome that were refused";
     RestFailRatio = "rest.fail-ratio", "share of the other clients' calls that were refused";
@@ -231,10 +231,10 @@ facts! {
     DeclinedRatio = "part.declined-ratio", "share of calls whose payment is declined";
     KinFailRatio = "kin.fail-ratio", "share of the calls refused at other channels of the same function";
     Successes = "part.successes", "calls that worked";
-    Targets = "part.targets", "different things asked for: accounts, ids, codes or parameters";
+    Targets = "part.targets", "different things that the part asks for: accounts, ids, codes or parameters";
     TargetRatio = "part.target-ratio", "different things for each request";
-    TargetsPerClient = "part.targets-per-client", "different things for each client";
-    RestTargetsPerClient = "rest.targets-per-client", "requests for each client that 95 % of the rest stay under";
+    TargetsPerClient = "part.targets-per-client", "different things for each client of the part, on average";
+    RestTargetsPerClient = "rest.targets-per-client", "requests, under which 95 % of the rest's clients stay";
     ActExcess = "part.act-excess", "how many times more than half of the others a client calls, whatever it asks for";
     TargetExcess = "part.target-excess", "how many times more things than 95 % of the rest";
     Narrow = "part.narrow", "share of clients that call little else and load no assets";
@@ -259,7 +259,7 @@ facts! {
     TokensPerClient = "part.tokens-per-client", "different sessions and tokens that each client presents";
     SecretsPerRequest = "part.secrets-per-request", "different passwords for each request";
     Secrets = "part.secrets", "different passwords";
-    PartAccounts = "part.accounts", "different accounts";
+    PartAccounts = "part.accounts", "different accounts in the part";
     SecretsPerAccount = "part.secrets-per-account", "passwords for each account";
     KeyClaimed = "part.key-claimed", "share of requests with an API key, signature or Basic authentication, also where others need none";
     PartKeyed = "part.keyed", "share of requests with an API key, signature or Basic authentication";
@@ -275,7 +275,7 @@ facts! {
     Buys = "part.buys", "share of clients that also call a checkout";
     Conversion = "part.conversion", "clients of the part for each client that logs in with its fingerprint";
     RestConversion = "rest.conversion", "clients for each client that logs in, with other fingerprints";
-    PaceMs = "part.pace-ms", "median gap of the clients in milliseconds";
+    PaceMs = "part.pace-ms", "milliseconds between the requests of a client of the part, in the median";
     SingleUse = "part.single-use", "share of clients with at most four requests in all";
     PartHosting = "part.hosting", "share of clients whose addresses are machines for rent";
     RestHosting = "rest.hosting", "share of the rest's clients whose addresses are machines for rent";
@@ -407,7 +407,12 @@ impl Fact {
         let text = self.meaning();
         // No number is told as less than nothing, and nothing is counted by halves.
         let value = if value == 0.0 { 0.0 } else { value };
-        let value = if text.starts_with("different ") { value.round() } else { value };
+        // What is so much for each of several is an average, and none where nothing of it was counted.
+        let each = text.contains(" for each ") || text.contains(" each client ");
+        if each && value == 0.0 {
+            return format!("not counted: {text}");
+        }
+        let value = if text.starts_with("different ") && !each { value.round() } else { value };
         match self.kind() {
             Telling::Mark if self == Fact::AgentVerified && value < 0.5 => {
                 "its operator publishes other addresses".to_owned()
@@ -417,7 +422,9 @@ impl Fact {
             Telling::Share => {
                 format!("{:.0} % of {}", value * 100.0, text.trim_start_matches("share of "))
             }
+            Telling::Number if value == 1.0 => format!("1 {}", of_one(text)),
             Telling::Number if value.fract() == 0.0 || value >= 100.0 => format!("{value:.0} {text}"),
+            Telling::Number if value.abs() < 1.0 => format!("{} {text}", fraction(value)),
             Telling::Number => format!("{value:.1} {text}"),
         }
     }
@@ -428,6 +435,36 @@ impl Fact {
             LazyLock::new(|| Fact::ALL.iter().map(|(fact, name, _)| (*name, *fact)).collect());
         NAMES.get(name).copied()
     }
+}
+
+/// How a clause begins that says what the counted ones do.
+const DOING: [&str; 7] =
+    [" that send", " that make", " that carry", " that say", " that ask", " that failed", " that change"];
+
+/// What is counted, where it is one: `requests of the part` as `request of the part`. A whole clause about several stays as it is.
+fn of_one(text: &str) -> String {
+    let (different, rest) = match text.strip_prefix("different ") {
+        Some(rest) => ("different ", rest),
+        None => ("", text),
+    };
+    let end = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
+    let (word, more) = rest.split_at(end);
+    let one = match word {
+        "addresses" => "address",
+        "times" => word,
+        // What they do is said of several.
+        _ if DOING.iter().any(|doing| more.starts_with(doing)) => word,
+        "countries" => "country",
+        _ => word.strip_suffix('s').unwrap_or(word),
+    };
+    format!("{different}{one}{more}")
+}
+
+/// A number below one with two digits that say something.
+fn fraction(value: f64) -> String {
+    let digits = (1.0 - value.abs().log10().floor()).clamp(1.0, 6.0) as usize;
+    let text = format!("{value:.digits$}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 impl Facts {
@@ -492,6 +529,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn numbers_say_what_they_are_of() {
+        let told = [
+            (Fact::SecretsPerAccount, 0.0026, "0.0026 passwords for each account"),
+            (Fact::SecretsPerAccount, 0.25, "0.25 passwords for each account"),
+            (Fact::SecretsPerAccount, 0.0, "not counted: passwords for each account"),
+            (Fact::PerClient, 199.0, "199 requests for each client of the part, on average"),
+            (Fact::TargetsPerClient, 2.5, "2.5 different things for each client of the part, on average"),
+            (Fact::RestTargetsPerClient, 1.0, "1 request, under which 95 % of the rest's clients stay"),
+            (Fact::PartAccounts, 380.6, "381 different accounts in the part"),
+            (Fact::PartAccounts, 1.0, "1 different account in the part"),
+            (
+                Fact::PaceMs,
+                640.0,
+                "640 milliseconds between the requests of a client of the part, in the median",
+            ),
+            (Fact::Fails, 1.0, "1 call that the application refused"),
+        ];
+        for (fact, value, text) in told {
+            assert_eq!(fact.told(value), text);
+        }
+    }
+
+    #[test]
     fn each_fact_has_a_name_of_its_own() {
         for (fact, name, _) in Fact::ALL {
             assert_eq!(Fact::by_name(name), Some(*fact), "{name}");
@@ -503,7 +563,7 @@ mod tests {
         assert_eq!(Fact::FailRatio.told(0.987), "99 % of the calls with a known outcome that were refused");
         assert_eq!(
             Fact::Targets.told(548.0),
-            "548 different things asked for: accounts, ids, codes or parameters"
+            "548 different things that the part asks for: accounts, ids, codes or parameters"
         );
         assert_eq!(Fact::AgentLibrary.told(1.0), "the agent is an HTTP library");
         assert_eq!(Fact::AgentLibrary.told(0.0), "no");

@@ -183,7 +183,7 @@ registry = "https://u:S3CRET-npm@npm.example/S3CRET-path"
 [[intel.source]]
 name = "own"
 url = ["https://lists.example/S3CRET-list?license_key=S3CRET-license"]
-format = "lines"
+format = "networks"
 licence = "own"
 label = "bad"
 weight = 0.5
@@ -216,11 +216,11 @@ reload = ["env", "KEY=S3CRET-reload", "apachectl"]
 path = "/var/lib/sidetap/feed.json"
 token = { file = "/etc/sidetap/feed.token" }
 [[mitigation.caddy]]
-url = "http://admin:S3CRET-caddy@127.0.0.1:2019"
-path = "apps/http"
+url = "http://127.0.0.1:2019"
+path = "/apps/http"
 memory = "/var/lib/sidetap/caddy.json"
 address = "forwarded"
-canary = { url = "http://u:S3CRET-canary@edge.example/S3CRET-health" }
+canary = { url = "http://edge.example/S3CRET-health" }
 [[mitigation.alerts.sink]]
 name = "chat"
 kind = "webhook"

@@ -76,12 +76,12 @@ function Upload() {
           <Field label="File" hint="OpenAPI 2.0, 3.0 or 3.1, JSON or YAML, at most 8 MiB.">
             {(id) => <input id={id} type="file" accept=".json,.yaml,.yml,application/json" onChange={(event) => read(event.target.files?.[0])} />}
           </Field>
-          <Field label="Name" hint="One of the same name is replaced.">
+          <Field label="Name" hint={/^\.\.?$/.test(name.trim()) ? "Not . or ..: it could not be opened." : "One of the same name is replaced."}>
             {(id) => <input id={id} value={name} required maxLength={100} onChange={(event) => setName(event.target.value)} />}
           </Field>
           <Field label="Text">{(id) => <textarea id={id} className="mono" rows={10} value={text} required onChange={(event) => setText(event.target.value)} />}</Field>
           <div className="row end">
-            <Act type="submit" className="main" needs="analyst" disabled={save.isPending || text === "" || name.trim() === ""}>
+            <Act type="submit" className="main" needs="analyst" disabled={save.isPending || text === "" || name.trim() === "" || /^\.\.?$/.test(name.trim())}>
               Keep it
             </Act>
           </div>

@@ -29,13 +29,14 @@ interface Toast {
 }
 
 interface Said {
-  say: (kind: Toast["kind"], text: string) => void;
+  say: (kind: Toast["kind"], text: string) => number;
+  unsay: (id: number) => void;
   toasts: Toast[];
   /** Says that a dialog was opened, or closed: while one is, what is said stands in it, for all else lies behind it. */
   open: (by: 1 | -1) => void;
 }
 
-const ToastContext = createContext<Said>({ say: () => undefined, toasts: [], open: () => undefined });
+const ToastContext = createContext<Said>({ say: () => 0, unsay: () => undefined, toasts: [], open: () => undefined });
 
 function ToastLines({ toasts }: { toasts: Toast[] }) {
   return (
@@ -58,9 +59,11 @@ export function Toasts({ children }: { children: ReactNode }) {
     const id = next.current;
     setToasts((now) => [...now.slice(-3), { id, kind, text }]);
     window.setTimeout(() => setToasts((now) => now.filter((toast) => toast.id !== id)), kind === "ok" ? 5_000 : 20_000);
+    return id;
   }, []);
+  const unsay = useCallback((id: number) => setToasts((now) => now.filter((toast) => toast.id !== id)), []);
   const open = useCallback((by: 1 | -1) => setDialogs((now) => now + by), []);
-  const said = useMemo(() => ({ say, toasts, open }), [say, toasts, open]);
+  const said = useMemo(() => ({ say, unsay, toasts, open }), [say, unsay, toasts, open]);
   return (
     <ToastContext.Provider value={said}>
       {children}
@@ -89,19 +92,24 @@ export function messageOf(error: unknown): string {
 /** A change: does it, says how it went, has what it touched asked again. */
 export function useAct<In, Out>(act: (input: In) => Promise<Out>, options: { done?: string | ((out: Out) => string); touches?: string[]; then?: (out: Out) => void } = {}) {
   const client = useQueryClient();
-  const say = useSay();
+  const { say, unsay } = useContext(ToastContext);
+  const failed = useRef(0);
   return useMutation({
     mutationFn: act,
+    // What went wrong the last time is not said of this one.
+    onMutate: () => unsay(failed.current),
     onSuccess: async (out: Out) => {
-      const failed = failedOf(out);
-      if (failed.length > 0 && options.done) say("bad", `Not done on every device: ${failed.map(plain).join("; ")}`);
+      const undone = failedOf(out);
+      if (undone.length > 0 && options.done) say("bad", `Not done on every device: ${undone.map(plain).join("; ")}`);
       else if (options.done) say("ok", typeof options.done === "function" ? options.done(out) : options.done);
       options.then?.(out);
       const lost = notKept(out);
       if (lost > 0) say("bad", `${n(lost)} of what was done could not be written down: the store was held by somebody else. The list of actions misses them; the audit has how many.`);
       await Promise.all((options.touches ?? []).map((key) => client.invalidateQueries({ queryKey: [key] })));
     },
-    onError: (error) => say("bad", messageOf(error)),
+    onError: (error) => {
+      failed.current = say("bad", messageOf(error));
+    },
   });
 }
 
