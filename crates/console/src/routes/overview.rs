@@ -104,8 +104,8 @@ async fn overview(State(app): State<App>) -> Result<Json<Overview>, Problem> {
         let latest = CAMPAIGNS.column("last_seen").map(|by| Sort { by, descending: true });
         let recent = Wanted { limit: 50, sort: latest, ..Wanted::default() };
         let mut campaigns = store.campaign_list(&recent)?.rows;
-        campaigns
-            .sort_by(|a, b| b.score.cmp(&a.score).then(b.requests.cmp(&a.requests)).then(a.id.cmp(&b.id)));
+        // Equal ones as the list has them.
+        campaigns.sort_by(|a, b| b.score.cmp(&a.score).then_with(|| b.id.cmp(&a.id)));
         campaigns.truncate(FEW);
         let findings = store.finding_counts()?;
         Ok(Overview {

@@ -72,6 +72,8 @@ test("a push tells what was changed, what was not sent, what waits, and what was
   assert.deepEqual(nothing, { ok: false, text: "edge: unchanged, 2 not sent (“tarpit” is beyond it)" });
   const waits = outcome({ connectors: [{ ...device, added: 0 }], held: [{ why: "it waits for approval" }, { why: "it waits for approval" }, { why: "a" }, { why: "a" }, { why: "b" }] });
   assert.equal(waits.text, "edge: unchanged; 2 verdicts wait for approval, under Policies; 3 verdicts held: 2: a; 1: b");
+  const asks = outcome({ connectors: [{ ...device, outcome: "unchanged", added: 0, refused: 5, unsent: { "it waits for approval": 4, "no room": 1 } }], held: [] });
+  assert.equal(asks.text, "edge: unchanged, 4 wait for approval under Policies, 1 not sent (no room)");
   const failed = outcome({ connectors: [{ ...device, added: 0, outcome: "failed", answer: "no answer" }], held: [] });
   assert.deepEqual(failed, { ok: false, text: "edge: failed (no answer)" });
 });

@@ -34,10 +34,13 @@ function device(c: PushAnswer["connectors"][number]): string {
   const well = c.outcome === "done" || c.outcome === "unchanged";
   const did = well && changed.length > 0 ? changed.join(", ") : c.outcome === "done" ? "unchanged" : c.outcome;
   const answer = !well && c.answer ? ` (${unticked(c.answer)})` : "";
-  const refused = c.refused ?? 0;
-  const why = reasons(Object.entries(c.unsent ?? {}));
+  const all = Object.entries(c.unsent ?? {});
+  const asked = all.filter(([why]) => why.startsWith(WAITS)).reduce((sum, one) => sum + one[1], 0);
+  const waits = asked > 0 ? `, ${counted(asked, "waits", "wait")} for approval under Policies` : "";
+  const refused = Math.max(0, (c.refused ?? 0) - asked);
+  const why = reasons(all.filter(([one]) => !one.startsWith(WAITS)));
   const unsent = refused > 0 ? `, ${n(refused)} not sent${why ? ` (${why})` : ""}` : "";
-  return `${c.name}: ${did}${answer}${unsent}`;
+  return `${c.name}: ${did}${answer}${waits}${unsent}`;
 }
 
 /** What came of a push, device by device, what waits for approval, and why the rest was held. */
