@@ -66,7 +66,28 @@ pub fn set_in(value: &[u8]) -> Option<SetCookie<'_>> {
 ///
 /// Cookies of analytics, consent, language and cross-site-request protection are not sessions.
 pub fn is_session(name: &[u8], value: &[u8]) -> bool {
-    is_unguessable(value) && is_session_name(name)
+    is_unguessable(value) && (is_session_name(name) || is_signed(value) && !is_known_otherwise(name))
+}
+
+/// A value with its signature, as frameworks and JWTs write what they remember of a visitor (`eyJ….….…`, `.eJ….….…`, `s:….…`): who sends it
+/// has been here, whatever the cookie is called.
+fn is_signed(value: &[u8]) -> bool {
+    let parts = value.strip_prefix(b".").unwrap_or(value).split(|b| *b == b'.');
+    let json = value.starts_with(b"eyJ") || value.starts_with(b".eJ");
+    let signature = value.rsplit(|b| *b == b'.').next().map_or(0, <[u8]>::len);
+    let opaque = value.starts_with(b"s%3A") || value.starts_with(b"s:");
+    json && parts.count() == 3 && signature >= 20 || opaque && value.len() >= 32 && signature >= 20
+}
+
+fn is_known_otherwise(name: &[u8]) -> bool {
+    let mut lower = [0; 64];
+    let Some((from, to)) = name.get(..name.len().min(64)).and_then(|n| Some((n, lower.get_mut(..n.len())?)))
+    else {
+        return true;
+    };
+    to.copy_from_slice(from);
+    to.make_ascii_lowercase();
+    NOT_SESSIONS.stand_in(to)
 }
 
 fn is_session_name(name: &[u8]) -> bool {
@@ -214,6 +235,10 @@ mod tests {
         assert!(is("PHPSESSID", "q3bd8h2ns0o1k2n3h4"));
         assert!(is("connect.sid", "s%3Aj9f8a7sd98f7as9d8f7.asd"));
         assert!(is("access_token", "eyJhbGciOiJIUzI1NiJ9.e30.abc"));
+        let signed = "eyJ1aWQiOjExMDd9.aSMbpQ.q3Bd8h2ns0o1k2n3h4K9qL2mZ1o";
+        assert!(is("orrery", signed) && is("hut", "s%3Aj9f8a7sd98f7as9d8f7.asdKJhd98asdkjh3lkjasd98as"));
+        assert!(is("who", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3In0.K3JhbGciOiJIUzI1NiJ9abcdefgh"));
+        assert!(!is("csrftoken", signed) && !is("prefs", "eyJ0aGVtZSI6ImRhcmsifQ"));
         assert!(!is("session", "true"));
         assert!(!is("csrf_token", "q3bd8h2ns0o1k2n3h4"));
         assert!(!is("_ga", "GA1.2.1234567890.1700000000"));
