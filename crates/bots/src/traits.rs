@@ -235,6 +235,8 @@ traits! {
     GIVEN = 106,
     /// The answer was read as a whole and gives nothing that could be a session.
     NOTHING_GIVEN = 107,
+    /// It names something or somebody that it is about.
+    NAMES_ONE = 108,
 }
 
 impl Traits {

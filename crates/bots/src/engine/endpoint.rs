@@ -189,7 +189,9 @@ impl Slot {
     }
 
     fn receiver(&mut self, o: &Observation, unit: u64, delay_ms: u32, room: &mut Room) {
-        let acts = o.part != Whole::Answer && o.roles.any(Roles::TRANSFER) && o.traits.has(Traits::BODY);
+        // Where nobody is named, or by a field that says nothing, all would seem to give to one.
+        let named = o.traits.has(Traits::BODY) && o.traits.has(Traits::NAMES_ONE);
+        let acts = o.part != Whole::Answer && o.roles.any(Roles::TRANSFER) && named;
         let Some(target) = o.target.filter(|_| acts) else { return };
         if self.receivers.len() >= VALUES && !self.receivers.contains_key(&target.hash) {
             return;

@@ -50,7 +50,9 @@ pub(crate) struct RequestFields {
     pub(super) pins: Pins,
     pub(super) card: bool,
     pub(super) amount: bool,
-    receiver: bool,
+    receiver: Option<String>,
+    /// It changes or puts something: no code is asked for so.
+    pub(super) alters: bool,
     /// What a field that names the action asks for.
     asked: Roles,
     /// The first texts that remote procedures are called with (XML-RPC, JSON-RPC): their parameters have places, not names. Each
@@ -201,7 +203,11 @@ impl RequestFields {
             return;
         }
         let named = self.named.get_or_insert_with(at, || classify(at.key));
-        let field = field_named(named.copied().unwrap_or(Field::Other), text);
+        let field = match field_named(named.copied().unwrap_or(Field::Other), text) {
+            // `"card": {"number": …}`
+            Field::Number if is_of_card(at) => Field::Card,
+            field => field,
+        };
         self.links |= text.len() >= 20 && links(text);
         if self.begins == b'<'
             && matches!(field, Field::Account | Field::Secret)
@@ -316,7 +322,7 @@ impl RequestFields {
             Field::Amount => self.amount = true,
             Field::Person => self.person = true,
             Field::Receiver => {
-                self.receiver = true;
+                set(&mut self.receiver, text);
                 set(&mut self.id, text);
             }
             Field::PageSize => self.page_size = text.parse().unwrap_or(0),
@@ -364,9 +370,14 @@ impl RequestFields {
         wrong
     }
 
+    /// Who is to have what is sent.
+    pub(crate) fn receiver(&self) -> Option<&str> {
+        self.receiver.as_deref()
+    }
+
     /// True where the fields say that something is bought, sent or proved: then nothing is looked up.
     pub(crate) fn commits(&self) -> bool {
-        self.secret_seen || self.card || self.amount || self.receiver
+        self.secret_seen || self.card || self.amount || self.receiver.is_some()
     }
 
     /// The one text that stands beside the secret of a body with little else: whoever is named there.
@@ -458,10 +469,21 @@ impl RequestFields {
         if self.card && !roles.any(Roles::GIFT_CARD) {
             roles.insert(Roles::PAYMENT);
         }
-        if self.amount && self.receiver {
+        if self.amount && self.receiver.is_some() {
             roles.insert(Roles::TRANSFER);
         }
     }
+}
+
+/// True of the number in an object that is called a card.
+fn is_of_card(at: &Location<'_>) -> bool {
+    let path = at.path();
+    let Some((object, "number" | "no" | "num" | "cardNumber" | "value")) = path.rsplit_once('.') else {
+        return false;
+    };
+    let object = object.rsplit('.').next().unwrap_or_default();
+    ["card", "creditCard", "credit_card", "debitCard", "paymentCard", "payment_card", "bankCard", "cc"]
+        .contains(&object)
 }
 
 /// True of a text with words and a link.

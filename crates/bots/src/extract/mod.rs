@@ -251,6 +251,7 @@ impl Extractor {
         if let Some(operation) = operation.as_deref() {
             roles.insert(words::roles_of_operation(operation, acts));
         }
+        self.request.alters = matches!(request.method.as_slice(), b"PUT" | b"PATCH" | b"DELETE");
         self.request.roles(&mut roles, acts);
         let linked = acts && !roles.any(Roles::SENSITIVE) && self.request.is_mail_alone();
         roles.set(Roles::OTP, linked && plain::sends_link(place.path));
@@ -359,6 +360,9 @@ impl Extractor {
             Some(name) if place.parameter.is_none() => Some(self.make_target(&name)),
             _ => self.target(&o, &place),
         };
+        let named =
+            self.request.receiver().is_some() || self.request.id().is_some() || place.parameter.is_some();
+        o.traits.set(Traits::NAMES_ONE, named || o.account.is_some() || o.operation.is_some());
         o.more_targets = self.more_targets(&o);
         self.mail_traits(&mut o);
         if part == Part::RequestOnly {

@@ -1,5 +1,7 @@
 //! What fields hold, by their names.
 
+use smallvec::SmallVec;
+
 /// What a field holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Field {
@@ -68,9 +70,64 @@ pub(super) fn classify(key: &str) -> Field {
     }
     let low = low.get(..n).unwrap_or_default();
     match plainly(low) {
+        Field::Other => {}
+        field => return field,
+    }
+    let words = in_words(key);
+    match plainly(&words) {
         Field::Other => decorated(low),
         field => field,
     }
+}
+
+/// `confirmPassword` as `confirm_password`.
+fn in_words(key: &str) -> SmallVec<[u8; 64]> {
+    let mut words = SmallVec::new();
+    let mut small = false;
+    for byte in key.bytes().take(48) {
+        if small && byte.is_ascii_uppercase() {
+            words.push(b'_');
+        }
+        small = byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        words.push(byte.to_ascii_lowercase());
+    }
+    words
+}
+
+/// Who is to have money: `to_account`, `payee_iban`, `recipient_phone`. Where it comes from is no receiver.
+fn receives(low: &[u8]) -> bool {
+    const WHO: [&[u8]; 8] = [
+        b"to_",
+        b"target_",
+        b"recipient_",
+        b"receiver_",
+        b"beneficiary_",
+        b"payee_",
+        b"creditor_",
+        b"destination_",
+    ];
+    const WHAT: [&[u8]; 16] = [
+        b"account",
+        b"account_id",
+        b"account_number",
+        b"member",
+        b"member_id",
+        b"member_number",
+        b"user",
+        b"user_id",
+        b"customer",
+        b"customer_id",
+        b"wallet",
+        b"wallet_id",
+        b"card",
+        b"phone",
+        b"msisdn",
+        b"email",
+    ];
+    const OWN: [&[u8]; 7] = [b"from", b"source", b"sender", b"debtor", b"own", b"my", b"payer"];
+    let known = |what: &[u8]| WHAT.contains(&what);
+    WHO.iter().any(|who| low.strip_prefix(*who).is_some_and(known))
+        || low.ends_with(b"iban") && !OWN.iter().any(|own| low.starts_with(own))
 }
 
 /// A name as frameworks write it: `user[password]`, `_username`, `j_password`, `ctl00$main$txtEmail`, `LoginForm.email`.
@@ -142,7 +199,9 @@ fn plainly(low: &[u8]) -> Field {
         | b"screen_name" | b"nickname" | b"kennung" | b"kullanici" | b"kullanici_adi" | b"kullaniciadi"
         | b"nazwa" | b"uzivatel" | b"brukernavn" | b"brugernavn" | b"anvandarnamn" | b"kayttaja"
         | b"felhasznalo" | b"utente" | b"nome_utente" | b"usuario_id" | b"logonid" | b"member_id"
-        | b"kundennummer" | b"customer_number" | b"logname" => Field::Account,
+        | b"kundennummer" | b"customer_number" | b"member_number" | b"membership_number" | b"logname" => {
+            Field::Account
+        }
         b"email" | b"mail" | b"e-mail" | b"email_address" | b"emailaddress" | b"phone" | b"phone_number"
         | b"mobile" | b"telefon" | b"correo" | b"tel" | b"telephone" | b"phonenumber" | b"eposta"
         | b"e-posta" | b"e_posta" | b"courriel" | b"telefono" | b"handynummer" | b"handy" | b"handynr"
@@ -213,6 +272,7 @@ fn plainly(low: &[u8]) -> Field {
         b"id" | b"sku" | b"msisdn" | b"subscriber" | b"item" | b"product" | b"slug" | b"zip" | b"postal" => {
             Field::Id
         }
+        _ if receives(low) => Field::Receiver,
         _ if low.ends_with(b"_id") || low.ends_with(b"id") && low.len() <= 12 => Field::Id,
         _ => Field::Other,
     }
@@ -272,6 +332,17 @@ mod tests {
             ("user-agent", Field::Other),
             ("zip-code", Field::Other),
             ("colour", Field::Other),
+            ("confirmPassword", Field::Secret),
+            ("customerNumber", Field::Account),
+            ("verificationCode", Field::Code),
+            ("toAccount", Field::Receiver),
+            ("payeeIban", Field::Receiver),
+            ("toMember", Field::Receiver),
+            ("beneficiary_account_number", Field::Receiver),
+            ("fromIban", Field::Other),
+            ("fromAccount", Field::Other),
+            ("toDate", Field::Other),
+            ("toCity", Field::Other),
             ("newsletter", Field::Other),
         ] {
             assert_eq!(classify(name), field, "{name}");

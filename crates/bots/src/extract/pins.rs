@@ -14,16 +14,35 @@ pub(super) struct Pins {
     others: u32,
     /// The account that has a customary name.
     named: bool,
+    /// The secret is called a passcode, as that of a meeting may be; and whether what stands beside it is somebody's number.
+    passcode: bool,
+    party: bool,
+}
+
+/// Names of fields for the number of a customer, a member, a card.
+fn is_party(key: &str) -> bool {
+    const WHO: [&str; 9] =
+        ["customer", "client", "member", "user", "login", "subscriber", "cardholder", "policy", "employee"];
+    let key = key.to_ascii_lowercase();
+    WHO.iter().any(|who| key.starts_with(who))
 }
 
 impl Pins {
     pub(super) fn add(&mut self, key: &str, field: Field, text: &str) {
-        let named = key.get(key.len().saturating_sub(3)..).is_some_and(|end| end.eq_ignore_ascii_case("pin"));
-        if self.pin.is_none() && field == Field::Code && named {
+        let ends = |end: &str| {
+            key.len()
+                .checked_sub(end.len())
+                .and_then(|at| key.get(at..))
+                .is_some_and(|k| k.eq_ignore_ascii_case(end))
+        };
+        let passcode = ends("passcode");
+        if self.pin.is_none() && field == Field::Code && (passcode || ends("pin")) {
             self.pin = Some(text.into());
+            self.passcode = passcode;
             return;
         }
         self.others += 1;
+        self.party |= field == Field::Account || is_party(key);
         self.named |= field == Field::Account;
         let names = matches!(field, Field::Account | Field::Id | Field::Other | Field::Person)
             && (3..=64).contains(&text.len())
@@ -37,7 +56,7 @@ impl Pins {
 impl RequestFields {
     /// True of a phone number alone, and beside a short number of whatever name: a code is sent there, or comes back from there.
     pub(super) fn is_called(&mut self) -> bool {
-        let bare = !self.secret_seen && !self.card && !self.amount && !self.person;
+        let bare = !self.secret_seen && !self.card && !self.amount && !self.person && !self.alters;
         let Some(phone) = self.account.as_deref().filter(|a| self.mail && bare && is_phone(a)) else {
             return false;
         };
@@ -81,6 +100,9 @@ impl RequestFields {
         let taken =
             Roles(Roles::OTP.0 | Roles::GIFT_CARD.0 | Roles::COUPON.0 | Roles::PAYMENT.0 | Roles::TRANSFER.0);
         let Some(pin) = self.pins.pin.take() else { return };
+        if self.pins.passcode && !self.pins.party {
+            return;
+        }
         if roles.any(taken) || self.card || self.secret_seen || self.amount {
             return;
         }

@@ -17,6 +17,10 @@ impl Extractor {
             let named = self.request.account.as_deref().filter(|a| is_phone(a));
             return Some(Target { hash: account, number: named.and_then(trailing_number) });
         }
+        if let Some(receiver) = self.request.receiver().filter(|_| o.roles.any(Roles::TRANSFER)) {
+            // `POST /accounts/17/transfers {"toIban": …}`: the path says whose money it is.
+            return Some(self.make_target(receiver));
+        }
         if let Some(code) = &self.request.code {
             let number = self.request.number.as_deref().unwrap_or_default();
             let mut target = self.make_target(code);
