@@ -338,6 +338,7 @@ facts! {
     RolePrice = "role.price", "1 where it tells prices";
     RoleTelemetry = "role.telemetry", "1 where it takes telemetry";
     RoleLookup = "role.id-lookup", "1 where its path names an object";
+    RoleAlter = "role.alter", "1 where it changes or deletes the one object that its path names";
     RoleRead = "role.read", "1 where it reads (GET)";
     RolePage = "role.page", "1 where it answers with documents";
     RoleSession = "role.session", "1 where most of the rest present a session";

@@ -442,6 +442,12 @@ fn guesses(w: &mut World) {
         say(50 + n % 8, "/api/cart", "{\"sku\": \"drop\"}".into(), if n > 50 { 201 } else { 403 })
     });
     repeat(w, 60, 900, |n| say(60, "/api/cart", format!("{{\"sku\": \"{}\"}}", n % 30), 201));
+    repeat(w, 10, 900, |n| {
+        call(bad(79), "PATCH", "/api/staff/{id}")
+            .path(format!("/api/staff/{n}"))
+            .script()
+            .body("{\"role\":1}")
+    });
     repeat(w, 10, 900, |n| say(70 + n, "/api/transfer", "{\"to\": \"mule\", \"amount\": 900}".into(), 200));
     repeat(w, 10, 900, |n| say(80, "/api/sim-swap", format!("{{\"msisdn\": \"1555{n:06}\"}}"), 200));
     repeat(w, 10, 900, |n| say(81, "/api/comments", format!("{{\"text\": \"buy {n}\"}}"), 200));
@@ -539,6 +545,16 @@ fn crowds(w: &mut World) {
 }
 
 /// Driven browsers that fail with account after account; one account guessed through the site and the app.
+fn codes(w: &mut World) {
+    let code =
+        |who, n: u32| call(who, "POST", "/api/otp/verify").chrome().body(format!("{{\"code\":\"{n:06}\"}}"));
+    for n in 0..60u32 {
+        w.at(20_000 + i64::from(n) * 5_000, &code(ip(3, 0, n as u8), 500_000 + n * 7));
+        let who = bad(n % 14);
+        w.at(21_000 + i64::from(n) * 5_000, &code(who, n * 991).status(400));
+    }
+}
+
 fn doors(w: &mut World) {
     for n in 0..30u32 {
         for i in 0..3u32 {
@@ -576,6 +592,7 @@ fn every_indicator_fires_for_some_traffic() {
     fired(&mut seen, true, walks);
     fired(&mut seen, true, crowds);
     fired(&mut seen, true, doors);
+    fired(&mut seen, true, codes);
     fired(&mut seen, true, world::scenes::all);
     let pack = Pack::builtin().unwrap();
     for id in OF_TABLES.into_iter().chain(["anomaly-extreme"]) {

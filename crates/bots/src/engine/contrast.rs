@@ -158,6 +158,8 @@ pub(super) fn role_facts(f: &mut Facts, slot: &Slot) {
         f.set(Fact::PrivateObjects, share);
     }
     f.flag(Fact::Operation, slot.endpoint.template.contains('#'));
+    let alters = matches!(&*slot.endpoint.method, "PUT" | "PATCH" | "DELETE");
+    f.flag(Fact::RoleAlter, alters && slot.endpoint.template.ends_with('}'));
     f.flag(Fact::RoleRead, slot.reads * 2 > slot.n);
     f.flag(Fact::RolePage, slot.pages * 2 > slot.n);
 }

@@ -20,6 +20,8 @@ use crate::role::Roles;
 
 /// Accounts that one client fails with from which on it hops: people have one, some have two.
 const HOPS: f64 = 3.0;
+/// The same for one-time codes, of which people mistype some more, and for cards.
+const CODES: f64 = 4.0;
 /// Hopping clients from which on they are judged together.
 const HOPPERS: usize = 8;
 /// Accounts whose failed sign-ins are kept, for each two clients one at most; of more those with few go first.
@@ -151,12 +153,17 @@ impl Engine {
     /// People who cannot get in try their one account, and some a second: each further one is rarer by far. Where as many clients
     /// try three as try two, and more, they are no people. Sign-ins that failed while nobody else got in either do not count.
     pub(super) fn judge_hoppers(&mut self, at: u32) {
-        let Some(slot) = self.slots.get(at as usize).filter(|s| s.roles().any(Roles::LOGIN)) else { return };
-        let (members, targets, two) = self.hoppers(slot, at);
+        let Some(slot) = self.slots.get(at as usize) else { return };
+        let least = match slot.roles() {
+            r if r.any(Roles::LOGIN) => HOPS,
+            r if r.any(Roles(Roles::OTP.0 | Roles::PAYMENT.0)) => CODES,
+            _ => return,
+        };
+        let (members, targets, two) = self.hoppers(slot, at, least);
         if members.len() < HOPPERS.max(2 * two + 6) || self.alone_failed(slot, &members) < 0.6 {
             return;
         }
-        let mut slice = Slice::of_bare(&members, targets, true);
+        let mut slice = Slice::of_bare(&members, targets, slot.roles().any(Roles::LOGIN));
         slice.hoppers = Some(1.0);
         let Some(Found { rule, fired, facts }) = self.class_of(slot, &slice) else { return };
         if self.too_weak(&self.view_at(slot), rule, &fired) {
@@ -170,8 +177,8 @@ impl Engine {
         }
     }
 
-    /// Clients that fail with three accounts and more and get into none, how many accounts that makes, and how many clients try two.
-    fn hoppers(&self, slot: &Slot, at: u32) -> (Vec<Member>, f64, usize) {
+    /// Clients that fail with three accounts (four codes or cards) and more and get into none, how many that makes, and how many clients try fewer.
+    fn hoppers(&self, slot: &Slot, at: u32, least: f64) -> (Vec<Member>, f64, usize) {
         let mut members: BTreeMap<u64, Member> = BTreeMap::new();
         let (mut targets, mut two) = (0.0, 0);
         let parts = slot.order.iter().filter_map(|s| slot.parts.get(s)).filter(|p| p.campaign.is_none());
@@ -187,10 +194,12 @@ impl Engine {
                 continue;
             };
             let accounts = call.targets.count().min(f64::from(call.n));
-            if accounts >= HOPS && f64::from(call.denied) >= HOPS {
+            // An application whose log-in expired is refused too: of log-ins those count that named an account.
+            let fails = if least > HOPS { call.fails() } else { call.denied };
+            if accounts >= least && f64::from(fails) >= least {
                 targets += accounts;
-                members.insert(member.unit, Member { n: call.n, fails: call.denied, ..*member });
-            } else if accounts == 2.0 {
+                members.insert(member.unit, Member { n: call.n, fails, ..*member });
+            } else if accounts >= 2.0 && accounts < least {
                 two += 1;
             }
         }
