@@ -115,12 +115,13 @@ fn what_a_small_ring_loses_is_counted_and_marked() {
     );
     let late = net.counted();
     wrk(&net, &place, 4, 40_000, 150);
+    let last = net.counted();
     assert_eq!(watch.stop(), 0, "{}", log(&place));
     let summary = json(&place.path("run/summary.json"));
     balanced(&summary);
     let (read, dropped) = packets(&summary);
-    // The port was opened between the first two looks at its counter.
-    let counted = net.counted() - late..=net.counted() - early;
+    // The port was opened between the first two looks at its counter, and closed between the last two.
+    let counted = last - late..=net.counted() - early;
     assert!(counted.contains(&(read + dropped)), "{read} + {dropped} of {counted:?}");
     let shed =
         n(&summary["packets"]["dropped"]["flow-shed"]) + n(&summary["packets"]["dropped"]["queue-full"]);
