@@ -166,3 +166,22 @@ fn card_after_card_whose_number_stands_in_an_object() {
     expect(&of(5), "carding", 14);
     assert_eq!(convicted(&of(2)), [], "people whose first card is declined, and the second");
 }
+
+#[test]
+fn a_list_with_a_password_for_each_account_is_no_spray() {
+    let reasons = |password: fn(u32) -> String| {
+        let mut w = World::new();
+        w.honest();
+        for n in 0..60u32 {
+            let body = format!("{{\"username\":\"user{n}\",\"password\":\"{}\"}}", password(n));
+            let login = call(bad(0), "POST", "/api/login").script().body(body).status(401);
+            w.at(60_000 + i64::from(n) * 1_500, &login);
+        }
+        let engine = w.judge();
+        expect(&engine, "credential-stuffing", 1);
+        let rows = engine.verdicts().into_iter().filter(|v| v.intent == "malicious");
+        rows.flat_map(|v| v.reasons).map(|r| r.indicator).collect::<BTreeSet<_>>()
+    };
+    assert!(!reasons(|n| format!("hunter{n}pw")).contains("password-spray"));
+    assert!(reasons(|n| format!("Summer20{}!", n % 2)).contains("password-spray"));
+}

@@ -188,10 +188,13 @@ impl Engine {
         f.set(Fact::PartAccounts, slice.accounts);
         f.set(Fact::Tokens, slice.tokens);
         f.set(Fact::TokensPerClient, slice.tokens / slice.clients.max(1) as f64);
-        f.set(Fact::Secrets, slice.secrets);
-        f.set(Fact::SecretsPerRequest, slice.secrets / f64::from(slice.n.max(1)));
-        if slice.accounts > 0.0 {
-            f.set(Fact::SecretsPerAccount, slice.secrets / slice.accounts);
+        // None where they are not counted, or no request carried one.
+        if slice.secrets > 0.0 {
+            f.set(Fact::Secrets, slice.secrets);
+            f.set(Fact::SecretsPerRequest, slice.secrets / f64::from(slice.n.max(1)));
+            if slice.accounts > 0.0 {
+                f.set(Fact::SecretsPerAccount, slice.secrets / slice.accounts);
+            }
         }
         f.set(Fact::MailDigits, slice.mail_digits);
         f.set(Fact::Disposable, slice.disposable);
