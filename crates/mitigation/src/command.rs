@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -75,9 +76,17 @@ pub(crate) fn run_with(
 
 /// Input that is there as a whole before a program is started: one that was started by somebody who is killed then would take what came of it for
 /// all there is.
+///
+/// It is to be read and nothing else, since some programs are confined to that of what they are started with.
 fn held(input: &[u8]) -> std::io::Result<File> {
-    let mut file = File::from(memfd_create("input", MemfdFlags::CLOEXEC)?);
+    let flags = MemfdFlags::CLOEXEC;
+    let memory = memfd_create("input", flags | MemfdFlags::NOEXEC_SEAL);
+    // Kernels before 6.3 know none that is never run.
+    let mut file = File::from(memory.or_else(|_| memfd_create("input", flags))?);
     file.write_all(input)?;
+    if let Ok(readable) = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())) {
+        return Ok(readable);
+    }
     file.rewind()?;
     Ok(file)
 }
@@ -191,6 +200,39 @@ mod tests {
         let said = why([long.as_str()].into_iter());
         assert!(said.starts_with("line 1 ") && said.ends_with("line 7: unknown directive"), "{said}");
         assert!(said.chars().count() <= ROOM + 3, "{said}");
+    }
+
+    /// However a program reads what it is told: in pieces, by the name of its standard input, as another user, where `/proc` is not to be seen.
+    #[test]
+    fn programs_read_their_input_in_any_way() {
+        let input: String = (0..20_000).map(|n| format!("line {n}\n")).collect();
+        let read = |command: &[&str]| {
+            let command: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
+            run(&command, &[], input.as_bytes(), 30)
+        };
+        let scripts = [
+            "cat",
+            "cat /dev/stdin",
+            "cat < /proc/self/fd/0",
+            "head -c 7; cat",
+            "read -r first; echo \"$first\"; cat",
+            "cat | cat",
+            "exec 3<&0; cat <&3",
+        ];
+        for script in scripts {
+            assert!(read(&["sh", "-c", script]).unwrap() == input, "{script}");
+        }
+        let refused = read(&["sh", "-c", "echo more >&0"]);
+        assert!(matches!(refused, Err(ConnectorError::Refused { .. })), "it cannot be written: {refused:?}");
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        for script in ["cat", "cat /dev/stdin"] {
+            let other = read(&["setpriv", "--reuid", "65534", "--clear-groups", "sh", "-c", script]);
+            assert!(other.as_ref().is_ok_and(|said| *said == input), "{script}: {other:?}");
+        }
+        let hidden = read(&["unshare", "-m", "sh", "-c", "mount -t tmpfs none /proc && cat"]);
+        assert!(hidden.as_ref().is_ok_and(|said| *said == input), "{hidden:?}");
     }
 
     #[test]

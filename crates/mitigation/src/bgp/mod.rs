@@ -338,11 +338,11 @@ fn own_path(paths: &Value) -> Option<&Value> {
 /// How the speaker says that it has no routes.
 const NO_ROUTES: &str = "Network not in table";
 
-/// The routes that the speaker named; what is neither a list nor the word for none is not taken for an empty one, since what is believed
+/// The routes that the speaker named; what is neither a list nor the word for none, and be it nothing, is not taken for an empty one, since what is believed
 /// to be gone is never withdrawn.
 fn routes(text: &str) -> Result<serde_json::Map<String, Value>, ConnectorError> {
     let text = text.trim();
-    if text.is_empty() || text == NO_ROUTES {
+    if text == NO_ROUTES {
         return Ok(serde_json::Map::new());
     }
     let wrong = || ConnectorError::Answer(format!("gobgp global rib: {}", shortened(text)));
@@ -494,7 +494,7 @@ mod tests {
     fn an_answer_that_is_no_list_is_not_an_empty_one() {
         assert!(routes("{}\n").unwrap().is_empty() && routes("Network not in table\n").unwrap().is_empty());
         assert_eq!(routes(r#"{"192.0.2.1/32": []}"#).unwrap().len(), 1);
-        for text in ["connection refused", "[]", "{\"192.0.2.1/32\": ["] {
+        for text in ["", "connection refused", "[]", "{\"192.0.2.1/32\": ["] {
             assert!(matches!(routes(text), Err(ConnectorError::Answer(_))), "{text}");
         }
     }

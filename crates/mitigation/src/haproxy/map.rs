@@ -215,8 +215,8 @@ mod tests {
                 let n = stream.read(&mut buffer).unwrap();
                 let command = String::from_utf8_lossy(&buffer[..n]).into_owned();
                 let answer = match command.split(' ').next().unwrap() {
-                    "prepare" => "New version created: 7\n",
-                    "show" => "0x1 192.0.2.9 mine\n",
+                    "prepare" => "New version created: 7\n\n",
+                    "show" => "0x1 192.0.2.9 mine\n\n",
                     _ => "\n",
                 };
                 stream.write_all(answer.as_bytes()).unwrap();

@@ -51,7 +51,7 @@ impl Socket<'_> {
         loop {
             let n = stream.read(&mut buffer).map_err(failed)?;
             if n == 0 {
-                return Ok(String::from_utf8_lossy(&answer).into_owned());
+                return whole(&answer);
             }
             answer.extend_from_slice(buffer.get(..n).unwrap_or_default());
             if answer.len() > MAX_ANSWER {
@@ -60,6 +60,32 @@ impl Socket<'_> {
             if Instant::now() > end {
                 return Err(ConnectorError::Timeout(self.timeout_s));
             }
+        }
+    }
+}
+
+/// An answer, which ends with an empty line even where it is empty: one that breaks off, since HAProxy ended meanwhile, is neither a yes nor all
+/// that a map holds.
+fn whole(answer: &[u8]) -> Result<String, ConnectorError> {
+    match answer == b"\n" || answer.ends_with(b"\n\n") {
+        true => Ok(String::from_utf8_lossy(answer).into_owned()),
+        false => {
+            Err(ConnectorError::Answer(format!("an answer that breaks off after {} bytes", answer.len())))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_breaks_off_is_none() {
+        for text in ["\n", "0x1 192.0.2.9 x\n\n", "New version created: 1\n\n"] {
+            assert_eq!(whole(text.as_bytes()).unwrap(), text);
+        }
+        for text in ["", "0x1 192.0.2.9 x\n", "0x1 192.0.2.9 x\n0x2 192.0.", "New version cre"] {
+            assert!(matches!(whole(text.as_bytes()), Err(ConnectorError::Answer(_))), "{text:?}");
         }
     }
 }

@@ -10,7 +10,7 @@ use sidetap_policy::Response;
 use crate::canary::{Canary, CanaryConfig};
 use crate::command;
 use crate::config::{ConfigError, canary_of, check_name};
-use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
+use crate::connector::{Answer, Connector, ConnectorError, Observed, basics, shortened};
 use crate::entry::{AddressSeen, Entry, Sees};
 use crate::plan::Plan;
 
@@ -118,6 +118,10 @@ impl IpsetConnector {
     /// The lines of one set as `ipset save` tells them: its making first.
     fn saved(&self, v6: bool) -> Result<Option<Vec<String>>, ConnectorError> {
         match self.ipset(&["save", &self.set(v6)], "") {
+            // A set that is there has its making told, however empty it is.
+            Ok(text) if !text.starts_with("create ") => {
+                Err(ConnectorError::Answer(format!("ipset save {}: {}", self.set(v6), shortened(&text))))
+            }
             Ok(text) => Ok(Some(text.lines().map(str::to_owned).collect())),
             Err(ConnectorError::Refused { answer, .. }) if answer.contains("does not exist") => Ok(None),
             Err(e) => Err(e),
@@ -220,5 +224,20 @@ impl Connector for IpsetConnector {
         }
         self.ipset(&["restore"], &script)?;
         Ok(Answer::of(format!("{} entries", plan.target.len())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_of_which_nothing_is_said_is_not_an_empty_one() {
+        let of = |program: &str| {
+            let text = format!("command = [{program:?}]");
+            IpsetConnector::new(toml::from_str(&text).unwrap()).unwrap().observe(0)
+        };
+        let silent = of("true");
+        assert!(matches!(silent, Err(ConnectorError::Answer(_))), "{silent:?}");
     }
 }

@@ -6,6 +6,8 @@
 mod elements;
 mod ruleset;
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde_json::Value;
 use sidetap_policy::Response;
@@ -75,6 +77,10 @@ fn default_timeout() -> u64 {
 const NO_SUCH: &str = "No such file or directory";
 /// The same of an element: the kernel says it of addresses, nft itself of networks.
 const GONE: [&str; 2] = [NO_SUCH, "element does not exist"];
+/// How often a table is listed until it is read whole.
+const READINGS: u32 = 6;
+/// After the first of these; one more after each further one.
+const REST: Duration = Duration::from_millis(50);
 /// How often a transaction is tried again whose elements went in the meantime.
 const RETRIES: usize = 2;
 
@@ -142,11 +148,8 @@ impl Connector for NftablesConnector {
 
     fn observe(&mut self, now: i64) -> Result<Observed, ConnectorError> {
         let wanted = ruleset::Layout::new(&self.config);
-        let args = ["-j", "list", "table", "inet", &self.config.table];
-        match self.nft(&args, "") {
-            Ok(text) => {
-                let json: Value = serde_json::from_str(&text)
-                    .map_err(|e| ConnectorError::Answer(format!("nft -j list table: {e}")))?;
+        match self.listing() {
+            Ok(json) => {
                 let mut observed = elements::read(&json, now);
                 observed.drift = wanted.missing_in(&json);
                 Ok(observed)
@@ -179,6 +182,22 @@ impl NftablesConnector {
         command::run(&self.config.command, args, input.as_bytes(), self.config.timeout_s)
     }
 
+    /// The table as nft lists it.
+    ///
+    /// While somebody else's nft is at work it may end well and say nothing, or half of it. A table that is there is in its own listing,
+    /// however empty it is: one without it has not been read, and is asked for again.
+    fn listing(&self) -> Result<Value, ConnectorError> {
+        let mut said = String::new();
+        for n in 0..READINGS {
+            std::thread::sleep(REST * n);
+            said = match read_whole(&self.nft(&["-j", "list", "table", "inet", &self.config.table], "")?) {
+                Ok(json) => return Ok(json),
+                Err(why) => why,
+            };
+        }
+        Err(ConnectorError::Answer(format!("nft -j list table, {READINGS} times: {said}")))
+    }
+
     /// Makes a plan's changes in one transaction, whole or not at all.
     fn transact(&self, plan: &Plan, there: Option<&Observed>, now: i64) -> Result<Answer, ConnectorError> {
         let layout = ruleset::Layout::new(&self.config);
@@ -193,5 +212,53 @@ impl NftablesConnector {
         let text = serde_json::json!({ "nftables": commands }).to_string();
         self.nft(&["-j", "-f", "-"], &text)?;
         Ok(Answer::of(format!("{n} commands in one transaction")))
+    }
+}
+
+/// A listing of a table that is whole, or why it is not.
+fn read_whole(text: &str) -> Result<Value, String> {
+    if text.trim().is_empty() {
+        return Err("it says nothing".to_owned());
+    }
+    let json: Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
+    let objects = json.get("nftables").and_then(Value::as_array);
+    match objects.is_some_and(|all| all.iter().any(|o| o.get("table").is_some())) {
+        true => Ok(json),
+        false => Err("the table is not in it".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// An nft that says nothing, or half of it, so many times, and what is there from then on.
+    fn silent(dir: &Path, times: u32, instead: &str) -> NftablesConnector {
+        let listing = r#"{"nftables": [{"table": {"family": "inet", "name": "sidetap"}}, {"set": {"name": "block4", "elem": [{"elem": {"val": "192.0.2.1", "timeout": 600, "expires": 599, "comment": "sidetap:v-1"}}]}}]}"#;
+        let script = format!(
+            "echo x >> {0}/asked; [ $(wc -l < {0}/asked) -le {times} ] && {{ printf '%s' '{instead}'; exit 0; }}; printf '%s' '{listing}'",
+            dir.display()
+        );
+        let text = format!("command = [\"sh\", \"-c\", {script:?}, \"nft\"]");
+        NftablesConnector::new(toml::from_str(&text).unwrap()).unwrap()
+    }
+
+    /// What is believed to be gone is put there once more, and what is not wanted any more is never taken away.
+    #[test]
+    fn a_listing_that_is_not_whole_is_asked_for_again_and_never_taken_for_an_empty_table() {
+        let half = r#"{"nftables": [{"metainfo": {"version": "1.0.6"}}"#;
+        for instead in ["", "\n", half, &format!("{half}]}}")] {
+            let dir = tempfile::tempdir().unwrap();
+            let observed = silent(dir.path(), 2, instead).observe(1_000).unwrap();
+            let keys: Vec<String> = observed.entries.iter().map(|e| e.key.to_string()).collect();
+            assert_eq!(keys, ["192.0.2.1"], "after {instead:?}");
+            let dir = tempfile::tempdir().unwrap();
+            let never = silent(dir.path(), 1_000, instead).observe(1_000);
+            assert!(matches!(never, Err(ConnectorError::Answer(_))), "{instead:?}: {never:?}");
+            let asked = std::fs::read_to_string(dir.path().join("asked")).unwrap().lines().count();
+            assert_eq!(asked, READINGS as usize, "it is not asked for ever");
+        }
     }
 }
