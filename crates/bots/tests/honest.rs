@@ -3,8 +3,9 @@
 #[allow(dead_code, unreachable_pub, clippy::unwrap_used, missing_docs)]
 mod world;
 
-use sidetap_bots::Config;
+use sidetap_bots::{Config, Engine};
 use sidetap_model::Ts;
+use sidetap_model::rows::{CampaignRow, VerdictRow};
 use world::{World, bad, call, convicted, ip};
 
 #[test]
@@ -402,11 +403,32 @@ fn what_changed_is_what_all_verdicts_say_otherwise_than_before() {
             known.insert(v.id.clone(), mark.clone()) != Some(mark)
         });
         told += rows.len();
-        assert_eq!(format!("{:#?}", engine.take_changes()), format!("{rows:#?}"));
+        let changes = engine.take_changes();
+        assert_eq!(format!("{changes:#?}"), format!("{rows:#?}"));
+        whole_agree_with_gists(engine, &changes);
     });
     let kinds: std::collections::BTreeSet<_> =
         known.values().map(|(intent, class, _)| (intent, class)).collect();
     assert!(told >= known.len() && kinds.len() > 1, "{told} changes of {} verdicts: {kinds:?}", known.len());
+}
+
+/// What decisions hear of campaigns while a run goes on is what its rows say of them.
+fn whole_agree_with_gists(engine: &Engine, changes: &[VerdictRow]) {
+    let named: std::collections::BTreeSet<String> =
+        changes.iter().filter_map(|v| v.campaign.clone()).collect();
+    let whole: std::collections::BTreeMap<String, CampaignRow> =
+        engine.campaigns().into_iter().map(|c| (c.id.clone(), c)).collect();
+    let gists = engine.gists(&named);
+    assert_eq!(gists.len(), named.len());
+    for gist in gists {
+        let row = &whole[&gist.row.id];
+        assert_eq!(gist.members, row.members.len() as u64);
+        let of = |c: &CampaignRow| {
+            let signature = ["agent", "agents", "fingerprint"].map(|name| c.signature.get(name).cloned());
+            (c.class.clone(), c.score, c.requests, c.endpoints.clone(), c.last_seen, signature)
+        };
+        assert_eq!(of(&gist.row), of(row));
+    }
 }
 
 /// The catalogue, page after page every five seconds, by a program that says what it is: automated, and no offence.

@@ -13,7 +13,7 @@ use crate::flagged::Flagged;
 use crate::hops::Hops;
 use crate::item::{Item, Whole};
 use crate::judge::{Actors, Judge, Renames};
-use crate::options::{Forget, Found, Listener, Options, PipelineError};
+use crate::options::{Changed, Forget, Found, Listener, Options, PipelineError};
 use crate::proxies::ProxyLearner;
 use crate::sample::{About, shown};
 use crate::snapshot::World;
@@ -209,6 +209,13 @@ impl Coordinator {
             flagged.hear(&changed);
         }
         changed
+    }
+
+    /// These verdicts with their campaigns as they are by now.
+    pub(crate) fn with_campaigns(&self, verdicts: Vec<VerdictRow>) -> Changed {
+        let named = verdicts.iter().filter_map(|v| v.campaign.clone()).collect();
+        let campaigns = self.judge.as_ref().map(|j| j.gists(named)).unwrap_or_default();
+        Changed { verdicts, campaigns }
     }
 
     fn judge(&mut self, mut released: Vec<Item>, now: Ts) {

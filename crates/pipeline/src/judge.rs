@@ -1,9 +1,9 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use sidetap_bots::{Engine, Name, Observation};
-use sidetap_model::rows::{Callers, CampaignRow, TrafficPoint, VerdictRow};
+use sidetap_model::rows::{Callers, CampaignGist, CampaignRow, TrafficPoint, VerdictRow};
 use sidetap_model::{EndpointId, EndpointRef, Ts};
 
 use crate::options::PipelineError;
@@ -35,6 +35,7 @@ pub(crate) struct Actors {
 enum Job {
     Epoch(Ts, Seen, Renames),
     Changes(Sender<Vec<VerdictRow>>),
+    Gists(BTreeSet<String>, Sender<Vec<CampaignGist>>),
     State(Sender<Vec<u8>>),
     Actors(Sender<Actors>),
     Forget(Vec<Name>),
@@ -64,6 +65,15 @@ impl Judge {
         let (answer, changed) = bounded(1);
         match self.jobs.send(Job::Changes(answer)) {
             Ok(()) => changed.recv().unwrap_or_default(),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// What decisions ask about these campaigns, all epochs so far judged.
+    pub(crate) fn gists(&self, ids: BTreeSet<String>) -> Vec<CampaignGist> {
+        let (answer, gists) = bounded(1);
+        match self.jobs.send(Job::Gists(ids, answer)) {
+            Ok(()) => gists.recv().unwrap_or_default(),
             Err(_) => Vec::new(),
         }
     }
@@ -101,6 +111,9 @@ fn judge(mut engine: Engine, jobs: &Receiver<Job>) -> Engine {
             Job::Epoch(now, seen, renames) => engine.epoch(now, seen, &renames),
             Job::Changes(answer) => {
                 let _ = answer.send(engine.take_changes());
+            }
+            Job::Gists(ids, answer) => {
+                let _ = answer.send(engine.gists(&ids));
             }
             Job::State(answer) => {
                 let _ = answer.send(engine.export_state());

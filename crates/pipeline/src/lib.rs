@@ -42,6 +42,6 @@ mod worker;
 
 pub use evidence::Evidence;
 pub use flagged::{FlaggedOptions, is_flagged_file};
-pub use options::{Forget, Found, Hear, Hooks, Listener, Options, Outcome, PipelineError, Progress};
+pub use options::{Changed, Forget, Found, Hear, Hooks, Listener, Options, Outcome, PipelineError, Progress};
 pub use run::{run, run_readers};
 pub use sample::Sampled;

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use ipnet::IpNet;
-use sidetap_model::rows::{RunData, VerdictRow};
+use sidetap_model::rows::{CampaignGist, RunData, VerdictRow};
 use sidetap_model::{HashKey, SubjectKind, Ts};
 
 /// How a run is to go.
@@ -90,6 +90,15 @@ pub struct Outcome {
     pub learned_proxies: Vec<std::net::IpAddr>,
 }
 
+/// What an epoch brought.
+#[derive(Clone, Debug, Default)]
+pub struct Changed {
+    /// Verdicts that are new or changed.
+    pub verdicts: Vec<VerdictRow>,
+    /// The campaigns that they name, as they are by now.
+    pub campaigns: Vec<CampaignGist>,
+}
+
 /// What a live run has found so far, verdicts apart: those come as they change.
 #[derive(Debug, Default)]
 pub struct Found {
@@ -151,7 +160,7 @@ pub trait Hooks {
     fn judged(&mut self) {}
 
     /// Called after each epoch that brought new or changed verdicts; `now` is packet time.
-    fn verdicts(&mut self, _now: Ts, _changed: &[VerdictRow]) {}
+    fn verdicts(&mut self, _now: Ts, _changed: Changed) {}
 
     /// Called now and then while a live run goes on that keeps its state: what was learned so far.
     fn state(&mut self, _bytes: Vec<u8>) {}

@@ -270,7 +270,7 @@ fn coordinate(
                 hooks.state(bytes);
             }
             if options.live && !changed.is_empty() {
-                hooks.verdicts(now, &changed);
+                hooks.verdicts(now, coordinator.with_campaigns(changed));
             }
         }
     }

@@ -53,6 +53,11 @@ impl Condition {
         &self.text
     }
 
+    /// Whether it asks for any of these fields.
+    pub(crate) fn asks_any(&self, fields: &[&str]) -> bool {
+        self.program.references().variables().iter().any(|v| fields.contains(v))
+    }
+
     /// The texts that a field, or its elements, are compared with, and where in the condition (line and column from 1).
     pub(crate) fn compared(&self, field: &str) -> Vec<(&str, (usize, usize))> {
         let found = compared(self.program.expression(), field);

@@ -312,9 +312,18 @@ impl PolicySet {
         known: &Known,
     ) -> Vec<Decision> {
         let by_id: BTreeMap<&str, &CampaignRow> = campaigns.iter().map(|c| (c.id.as_str(), c)).collect();
-        let judged = self.judge_all(verdicts, |v| {
+        self.apply_by(verdicts, known, |v| {
             known.around(v.campaign.as_deref().and_then(|id| by_id.get(id).copied()))
-        });
+        })
+    }
+
+    pub(crate) fn apply_by<'a>(
+        &self,
+        verdicts: &mut [VerdictRow],
+        known: &Known,
+        around: impl Fn(&VerdictRow) -> Around<'a> + Sync,
+    ) -> Vec<Decision> {
+        let judged = self.judge_all(verdicts, around);
         let mut close = Close::default();
         note_close(verdicts, &judged, &mut close);
         let networks = close.networks(&self.bounds(known.traffic.as_ref()));

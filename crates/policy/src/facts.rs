@@ -57,6 +57,10 @@ pub const FIELDS: [Field; 28] = [
     field("network_kinds", "list", "what its address is used for: hosting, mobile, vpn, tor, …"),
 ];
 
+/// Those of them that change while a campaign goes on.
+pub(crate) const OF_CAMPAIGNS: [&str; 6] =
+    ["endpoints", "campaign_size", "campaign_requests", "campaign_score", "roles", "channels"];
+
 /// What `agent` has, all of it always.
 pub(crate) const AGENT_KEYS: [&str; 6] = ["kind", "operator", "function", "party", "verified", "refuted"];
 

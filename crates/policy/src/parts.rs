@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 use sidetap_model::SubjectKind;
-use sidetap_model::rows::{CampaignRow, Subject, VerdictRow};
+use sidetap_model::rows::{CampaignGist, CampaignRow, Subject, VerdictRow};
 
 use crate::PolicySet;
 use crate::decide::{Decision, Known, note_close, write_all};
-use crate::facts::Around;
+use crate::facts::{Around, OF_CAMPAIGNS};
 use crate::net::{canonical, never_blockable, subject_net};
 use crate::pack::{Choice, Prefix, Rule};
 use crate::subjects::Bounds;
@@ -16,7 +16,7 @@ use crate::subjects::Bounds;
 /// Campaigns as far as decisions ask about them: how many their members are, not who, and without timelines and reasons.
 #[derive(Clone, Debug, Default)]
 pub struct Campaigns {
-    rows: BTreeMap<String, (CampaignRow, u64)>,
+    rows: BTreeMap<String, CampaignGist>,
 }
 
 impl Campaigns {
@@ -25,22 +25,47 @@ impl Campaigns {
         let members = row.members.len() as u64;
         (row.members, row.reasons, row.timeline) = Default::default();
         (row.networks, row.countries, row.outcome) = Default::default();
-        self.rows.insert(row.id.clone(), (row, members));
+        self.add_gist(CampaignGist { row, members });
+    }
+
+    /// The same of one without its members.
+    pub fn add_gist(&mut self, gist: CampaignGist) {
+        self.rows.insert(gist.row.id.clone(), gist);
+    }
+
+    /// Adds others; of an id that both have, theirs stands.
+    pub fn extend(&mut self, others: Campaigns) {
+        self.rows.extend(others.rows);
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Keeps those that `keep` says, by id.
+    pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        self.rows.retain(|id, _| keep(id));
     }
 
     /// All of them, by id.
     pub fn iter(&self) -> impl Iterator<Item = &CampaignRow> {
-        self.rows.values().map(|(row, _)| row)
+        self.rows.values().map(|gist| &gist.row)
     }
 
     /// The class of one.
     pub fn class(&self, id: &str) -> Option<&str> {
-        self.rows.get(id).map(|(row, _)| row.class.as_str())
+        self.rows.get(id).map(|gist| gist.row.class.as_str())
     }
 
     fn around<'a>(&'a self, v: &VerdictRow, known: &'a Known) -> Around<'a> {
         let found = v.campaign.as_deref().and_then(|id| self.rows.get(id));
-        Around { members: found.map(|(_, n)| *n), ..known.around(found.map(|(row, _)| row)) }
+        Around { members: found.map(|gist| gist.members), ..known.around(found.map(|gist| &gist.row)) }
     }
 }
 
@@ -69,6 +94,21 @@ impl PolicySet {
             })?;
         }
         Ok(close.networks(&self.bounds(known.traffic.as_ref())))
+    }
+
+    /// As [`PolicySet::apply_in`], where of campaigns no more is kept than decisions ask about.
+    pub fn apply_among(
+        &self,
+        verdicts: &mut [VerdictRow],
+        campaigns: &Campaigns,
+        known: &Known,
+    ) -> Vec<Decision> {
+        self.apply_by(verdicts, known, |v| campaigns.around(v, known))
+    }
+
+    /// Whether conditions ask about campaigns: what they say of somebody may be another thing once more take part in his.
+    pub fn asks_campaigns(&self) -> bool {
+        self.rules.iter().any(|r| r.enabled && r.when.asks_any(&OF_CAMPAIGNS))
     }
 
     /// As [`PolicySet::apply_in`] for a part of the verdicts.

@@ -8,6 +8,7 @@ mod address;
 mod anomaly;
 mod call;
 mod campaign;
+mod cast;
 mod changes;
 mod conduct;
 mod contrast;

@@ -11,8 +11,9 @@ use sidetap_model::{SubjectKind, Ts, Zone};
 
 use super::Engine;
 use super::campaign::{Campaign, Conviction, Shown, show};
+use super::cast::Casted;
 use super::changes::{intent, verdict_id};
-use super::merged::{join_members, join_subjects};
+use super::merged::join_subjects;
 use super::shared::Shared;
 use super::story::Cast;
 use super::unit::{BUCKET_S, ExchangeId, Unit};
@@ -81,36 +82,15 @@ impl Engine {
 
     /// Campaigns, first seen first.
     pub fn campaigns(&self) -> Vec<CampaignRow> {
-        let mut members: BTreeMap<u32, Vec<(&Unit, &Conviction)>> = BTreeMap::new();
-        for (key, conviction) in &self.convictions.units {
-            if let Some(unit) = self.units.get(*key).filter(|_| !conviction.suspicious) {
-                members.entry(self.final_campaign(conviction.campaign)).or_default().push((unit, conviction));
-            }
-        }
-        let mut sessions: BTreeMap<u32, Vec<(&Session, &Conviction)>> = BTreeMap::new();
-        for (hash, conviction) in &self.convictions.sessions {
-            if let Some(session) = self.units.get_session(*hash).filter(|_| !conviction.suspicious) {
-                let at = self.campaign_of_session(session, conviction);
-                sessions.entry(at).or_default().push((session, conviction));
-            }
-        }
-        let all: BTreeSet<u32> = members.keys().chain(sessions.keys()).copied().collect();
-        let mut rows: Vec<CampaignRow> = all
-            .iter()
-            .filter_map(|at| {
-                let campaign = self.campaigns.get(*at as usize)?;
-                let units = members.get(at).map_or(&[][..], Vec::as_slice);
-                let tokens = sessions.get(at).map_or(&[][..], Vec::as_slice);
-                Some(self.campaign_row(campaign, units, tokens))
-            })
-            .collect();
+        let casts = self.casts(|_| true);
+        let mut rows: Vec<CampaignRow> = casts.iter().map(|(c, cast)| self.campaign_row(c, cast)).collect();
         rows.sort_by(|a, b| (a.first_seen, &a.id).cmp(&(b.first_seen, &b.id)));
         rows
     }
 
     /// The campaign of a convicted session: of a client that presented it and is convicted of the same class, where there is one,
     /// so that its requests are told in one campaign.
-    fn campaign_of_session(&self, session: &Session, conviction: &Conviction) -> u32 {
+    pub(super) fn campaign_of_session(&self, session: &Session, conviction: &Conviction) -> u32 {
         let own = self.final_campaign(conviction.campaign);
         let Some(class) = self.campaigns.get(own as usize).map(|c| self.class(c.rule)) else { return own };
         let of_units = session.units.iter().filter_map(|k| self.convictions.units.get(k));
@@ -403,37 +383,16 @@ impl Engine {
         all
     }
 
-    fn campaign_row(
-        &self,
-        campaign: &Campaign,
-        units: &[(&Unit, &Conviction)],
-        sessions: &[(&Session, &Conviction)],
-    ) -> CampaignRow {
-        let covered: BTreeSet<u64> = units.iter().map(|(u, _)| u.key).collect();
-        let alone = |s: &Session| !s.units.iter().any(|k| covered.contains(k));
-        let sessions: Vec<_> = sessions.iter().copied().filter(|(s, _)| alone(s)).collect();
-        let sessions = sessions.as_slice();
+    fn campaign_row(&self, campaign: &Campaign, cast: &Casted<'_>) -> CampaignRow {
+        let (units, sessions) = (cast.units.as_slice(), cast.sessions.as_slice());
         let mut timeline: BTreeMap<i64, u64> = BTreeMap::new();
-        let mut members: Vec<Member> = Vec::new();
-        for (unit, conviction) in units {
-            let Subject { kind, value, .. } = self.subject(unit, conviction);
-            members.push(Member { kind, value, first_seen: unit.first, requests: u64::from(unit.n) });
-            for (bucket, n) in &unit.timeline {
-                *timeline.entry(i64::from(*bucket)).or_default() += u64::from(*n);
-            }
+        for (bucket, n) in units.iter().flat_map(|(unit, _)| &unit.timeline) {
+            *timeline.entry(i64::from(*bucket)).or_default() += u64::from(*n);
         }
-        for (session, _) in sessions {
-            members.push(Member {
-                kind: SubjectKind::Session,
-                value: session.token.spelled(),
-                first_seen: session.first,
-                requests: u64::from(session.n),
-            });
-            for call in &session.calls {
-                *timeline.entry(call.first.secs().div_euclid(BUCKET_S)).or_default() += u64::from(call.n);
-            }
+        for call in sessions.iter().flat_map(|(session, _)| &session.calls) {
+            *timeline.entry(call.first.secs().div_euclid(BUCKET_S)).or_default() += u64::from(call.n);
         }
-        let members = join_members(members);
+        let members = self.members(cast);
         let requests = members.iter().map(|m| m.requests).sum();
         let first = members.iter().map(|m| m.first_seen).min().unwrap_or_default();
         let lasts = units.iter().map(|(u, _)| u.last).chain(sessions.iter().map(|(s, _)| s.last));
@@ -442,14 +401,12 @@ impl Engine {
         let mut signature = self.signature(campaign, Cast { units, sessions }, &members);
         told_places(&mut signature, &networks, &countries);
         let rule = self.pack.rules().get(campaign.rule);
-        let fired: Vec<usize> = campaign.fired.iter().map(|s| s.indicator).collect();
-        let slot = campaign.slots.first().and_then(|s| self.slots.get(*s as usize));
-        let view = slot.map_or_else(|| self.pack.everywhere(), |s| self.view_at(s));
+        let (view, fired) = self.campaign_view(campaign);
         CampaignRow {
             id: campaign.id.clone(),
             class: rule.map(|r| r.id.clone()).unwrap_or_default(),
             oat: rule.map(|r| r.oat.clone()).unwrap_or_default(),
-            score: harm(&view, &fired).max(75),
+            score: self.campaign_score(campaign),
             phase: phase(campaign.retrospective),
             first_seen: first,
             detected_at: campaign.detected,
@@ -471,6 +428,18 @@ impl Engine {
             members,
             timeline: timeline.into_iter().map(|(b, n)| (Ts::from_parts(b * BUCKET_S, 0), n)).collect(),
         }
+    }
+
+    /// By what a campaign is weighed: where it went first, and all that fired.
+    fn campaign_view(&self, campaign: &Campaign) -> (View<'_>, Vec<usize>) {
+        let fired = campaign.fired.iter().map(|s| s.indicator).collect();
+        let slot = campaign.slots.first().and_then(|s| self.slots.get(*s as usize));
+        (slot.map_or_else(|| self.pack.everywhere(), |s| self.view_at(s)), fired)
+    }
+
+    pub(super) fn campaign_score(&self, campaign: &Campaign) -> u8 {
+        let (view, fired) = self.campaign_view(campaign);
+        harm(&view, &fired).max(75)
     }
 
     pub(super) fn endpoint_names(&self, campaign: &Campaign) -> Vec<String> {
@@ -524,7 +493,7 @@ fn ip_subject(ip: IpAddr) -> Subject {
     Subject { kind: SubjectKind::Ip, value: ip.to_string(), parts: Vec::new() }
 }
 
-fn phase(retrospective: bool) -> String {
+pub(super) fn phase(retrospective: bool) -> String {
     if retrospective { "retrospective" } else { "online" }.into()
 }
 

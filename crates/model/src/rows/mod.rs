@@ -15,7 +15,7 @@ pub use self::summary::{
     Counts, ExchangeCounts, InputSummary, NotWritten, PacketCounts, StreamCounts, Summary,
 };
 pub use self::verdicts::{
-    CampaignRow, IdentityRow, Member, OriginRow, Reason, Subject, SubjectPart, VerdictRow,
+    CampaignGist, CampaignRow, IdentityRow, Member, OriginRow, Reason, Subject, SubjectPart, VerdictRow,
 };
 use crate::Ts;
 

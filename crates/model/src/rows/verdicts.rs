@@ -117,6 +117,15 @@ pub struct CampaignRow {
     pub timeline: Vec<(Ts, u64)>,
 }
 
+/// A campaign as far as decisions ask about it while a run goes on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CampaignGist {
+    /// Its row, without who took part, how far it got, why it is believed, where from and when.
+    pub row: CampaignRow,
+    /// How many took part.
+    pub members: u64,
+}
+
 /// Whom a verdict names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -30,10 +30,10 @@ impl Scene {
         Got { status: status.into(), body: body.into(), took: begin.elapsed() }
     }
 
-    /// Policy of one rule with this response.
+    /// Policy of one rule with this response, which asks about the campaign: live it is known as well.
     fn rule(&self, name: &str, response: &str) {
         let text = format!(
-            "version: 1\nrevision: {name}\nextends: default\nrules:\n  - id: {name}\n    when: intent == \"malicious\"\n{response}"
+            "version: 1\nrevision: {name}\nextends: default\nrules:\n  - id: {name}\n    when: intent == \"malicious\" && campaign_size > 0 && size(endpoints) > 0\n{response}"
         );
         self.place.write("policy.yaml", text.as_bytes());
     }

@@ -73,7 +73,7 @@ impl Asked {
     pub(super) fn campaigns(&self) -> Result<Campaigns> {
         match &self.found {
             Found::Run(run) => Ok(run.campaigns.iter().cloned().collect()),
-            Found::Store(file) => campaigns_in(&Store::open_read_only(file)?),
+            Found::Store(file) => Ok(campaigns_in(&Store::open_read_only(file)?)?),
         }
     }
 
@@ -222,7 +222,7 @@ pub(super) fn places_in(store: &Store) -> Result<Places> {
 }
 
 /// The campaigns of a store, as far as decisions ask about them.
-pub(super) fn campaigns_in(store: &Store) -> Result<Campaigns> {
+pub(crate) fn campaigns_in(store: &Store) -> Result<Campaigns, StoreError> {
     let mut campaigns = Campaigns::default();
     store.each_campaigns(|part| {
         part.into_iter().for_each(|c| campaigns.add(c));

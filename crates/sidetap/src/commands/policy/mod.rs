@@ -31,7 +31,7 @@ use crate::exit::{Status, Usage};
 use crate::hash_key;
 use crate::output::{Terminal, plain, print, warn};
 use crate::report::{Column, Table};
-pub(crate) use known::each_request;
+pub(crate) use known::{campaigns_in, each_request};
 pub(crate) use never::{operator_is_unknown, said};
 pub(crate) use times::Times;
 
@@ -152,7 +152,7 @@ pub(crate) fn known_in(store: &Store, span_s: u64) -> Result<StoreAround> {
         history: known::history_in(store, "")?,
         traffic: known::stored(store.path(), span_s, None, Some(&sieve)),
     };
-    Ok(StoreAround { known, campaigns: known::campaigns_in(store)?, sieve: Arc::new(sieve), span_s })
+    Ok(StoreAround { known, campaigns: campaigns_in(store)?, sieve: Arc::new(sieve), span_s })
 }
 
 /// The traffic that a store holds, with who was behind it.

@@ -201,7 +201,7 @@ pub(crate) fn act(global: &GlobalArgs, args: &ActArgs) -> Result<Status> {
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {
             let batch = serde_json::from_str::<Batch>(&line).unwrap_or_else(|e| {
                 warn(&format!("not verdicts: {e}"));
-                Batch::Verdicts(Vec::new())
+                Batch::asking()
             });
             if sender.send(batch).is_err() {
                 return;

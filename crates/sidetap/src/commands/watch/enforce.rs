@@ -1,5 +1,6 @@
 //! Acts on verdicts beside the data path: decides, stores, brings devices to what is asked.
 
+mod campaigns;
 mod forget;
 mod keep;
 mod times;
@@ -22,6 +23,7 @@ use sidetap_model::{ActionRow, HashKey, Ts};
 use sidetap_policy::{Known, Response, Traffic};
 use sidetap_store::{Store, run_id};
 
+use self::campaigns::Heard;
 use self::forget::Forgotten;
 use self::times::KeptTimes;
 use super::act::Actor;
@@ -78,6 +80,7 @@ pub(super) struct Acting {
     verdicts: BTreeMap<String, VerdictRow>,
     forgotten: u64,
     known: Known,
+    heard: Heard,
     traffic: Option<Arc<Traffic>>,
     looked: Option<Looked>,
     looking: Option<JoinHandle<Look>>,
@@ -209,6 +212,7 @@ impl Acting {
             verdicts: BTreeMap::new(),
             forgotten: 0,
             known: Known::default(),
+            heard: Heard::default(),
             traffic: None,
             looked: None,
             audited: 0,
@@ -267,8 +271,11 @@ impl Acting {
                     self.reread(asked);
                     let going: BTreeSet<String> =
                         changed.iter().filter(|v| self.goes_on(v)).map(|v| v.id.clone()).collect();
-                    let is_news = changed.is_empty() || going.len() < changed.len();
-                    let decided = self.decide(changed);
+                    let news = changed.is_empty() || going.len() < changed.len();
+                    let mut decided = self.decide(changed);
+                    let grown = self.judge_grown();
+                    let is_news = news || !grown.is_empty();
+                    decided.extend(grown);
                     // What is acted on is in the store before, but a store that is busy keeps no device waiting. For how long who goes on is
                     // acted against is seen to when devices are looked at anyway.
                     let kept = self.keep_at_once(&decided);
@@ -412,6 +419,8 @@ impl Acting {
             let later = std::mem::take(&mut self.verdicts);
             let own: Vec<String> = later.keys().cloned().collect();
             self.verdicts = earlier.take(VERDICTS).chain(later).collect();
+            let named = self.verdicts.values().filter_map(|v| v.campaign.clone());
+            self.heard.recall(look.campaigns, named);
             self.judge_found(&own);
             let own: Vec<VerdictRow> = own.iter().filter_map(|id| self.verdicts.get(id).cloned()).collect();
             self.keep(&own);
@@ -477,7 +486,7 @@ impl Acting {
 
     /// Decides all of these together, so that addresses that lie close to one another can become a network.
     fn judge(&self, verdicts: &mut [VerdictRow]) {
-        self.policies.set().apply_in(verdicts, &[], &self.known);
+        self.policies.set().apply_among(verdicts, &self.heard.all, &self.known);
     }
 
     /// Decides these verdicts; gives them with what was decided.

@@ -10,8 +10,7 @@ use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sidetap_console::{Live, LiveStats};
 use sidetap_model::Ts;
-use sidetap_model::rows::VerdictRow;
-use sidetap_pipeline::{Forget, Found, Hooks, Progress};
+use sidetap_pipeline::{Changed, Forget, Found, Hooks, Progress};
 
 use super::batch::Batch;
 use super::deeds::Deeds;
@@ -258,7 +257,7 @@ impl Hooks for LiveHooks {
         let hangups = self.stop.hangups();
         if hangups != std::mem::replace(&mut self.hangups, hangups) {
             // An empty batch asks who acts to look at the policy again.
-            self.waiting.push_back(Batch::Verdicts(Vec::new()));
+            self.waiting.push_back(Batch::asking());
         }
         self.hand_on();
         if !self.line.is_due() {
@@ -331,16 +330,17 @@ impl Hooks for LiveHooks {
         }
     }
 
-    fn verdicts(&mut self, _now: Ts, changed: &[VerdictRow]) {
-        self.view.hear(changed);
+    fn verdicts(&mut self, _now: Ts, changed: Changed) {
+        let Changed { verdicts, campaigns } = changed;
+        self.view.hear(&verdicts);
         if self.waiting.len() >= WAITING {
             // That somebody was forgotten is told whatever is shed.
-            if let Some(at) = self.waiting.iter().position(|b| matches!(b, Batch::Verdicts(_))) {
+            if let Some(at) = self.waiting.iter().position(|b| matches!(b, Batch::Said { .. })) {
                 self.waiting.remove(at);
             }
             self.shed += 1;
         }
-        self.waiting.push_back(Batch::Verdicts(changed.to_vec()));
+        self.waiting.push_back(Batch::Said { verdicts, campaigns });
         self.hand_on();
     }
 

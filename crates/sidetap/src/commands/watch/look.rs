@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sidetap_model::rows::{RunData, VerdictRow};
-use sidetap_policy::{Known, Places, Traffic};
+use sidetap_policy::{Campaigns, Known, Places, Traffic};
 use sidetap_store::{Store, StoreError};
 
 use crate::clock;
-use crate::commands::policy::known_beside;
+use crate::commands::policy::{campaigns_in, known_beside};
 use crate::output::warn;
 
 /// What a look at the store found.
@@ -19,6 +19,8 @@ pub(super) struct Look {
     pub(super) traffic: Option<Arc<Traffic>>,
     /// Verdicts of before, at the first look only.
     pub(super) earlier: Vec<VerdictRow>,
+    /// Campaigns of before, at the first look only.
+    pub(super) campaigns: Campaigns,
     pub(super) took: Duration,
 }
 
@@ -42,11 +44,12 @@ pub(super) fn look_at(
     let mut earlier = Vec::new();
     // Whoever acted before for this run is gone with what he remembered of it.
     let without = if before.is_some() { "" } else { run };
-    let mut places = Places::default();
+    let (mut places, mut campaigns) = (Places::default(), Campaigns::default());
     let read = Store::open_read_only(path).and_then(|store| {
         places = Places::of(&store.load_endpoints()?);
         if let Some(before) = before {
             earlier = earlier_in(&store, run, &before)?;
+            campaigns = campaigns_in(&store)?;
             // Whoever is started anew in the midst of a run has heard of none of them: who was convicted before counted as good.
             let heard: BTreeSet<String> = own.verdicts.iter().map(|v| v.id.clone()).collect();
             own.verdicts.extend(store.verdicts_of(run)?.into_iter().filter(|v| !heard.contains(&v.id)));
@@ -60,7 +63,7 @@ pub(super) fn look_at(
         ));
     }
     let known = Known { places, ..known_beside(&own, (run, without), Some(path), span_s) };
-    Look { traffic: known.traffic.clone().map(Arc::new), known, earlier, took: begun.elapsed() }
+    Look { traffic: known.traffic.clone().map(Arc::new), known, earlier, campaigns, took: begun.elapsed() }
 }
 
 /// Verdicts of before that devices were told of or somebody was asked about, and those that this run has already: whoever kept them

@@ -46,8 +46,9 @@ impl Acting {
     /// Takes a batch in, in its turn; says whether it asks for a look at the policy.
     pub(super) fn take_in(&mut self, batch: Batch, changed: &mut Vec<VerdictRow>) -> bool {
         match batch {
-            Batch::Verdicts(mut verdicts) => {
+            Batch::Said { mut verdicts, campaigns } => {
                 let asks = verdicts.is_empty();
+                self.hear(campaigns);
                 verdicts.retain_mut(|v| self.people.leaves(v));
                 changed.append(&mut verdicts);
                 asks

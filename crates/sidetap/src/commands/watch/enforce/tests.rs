@@ -266,10 +266,11 @@ fn one_epoch_is_decided_by_one_policy() {
     std::thread::scope(|scope| {
         scope.spawn(move || acting.run(&receiver, move |n| told.send(n).unwrap()));
         for batch in 0..12 {
-            sender.send(Batch::Verdicts((0..100).map(|n| one(batch, n)).collect())).unwrap();
+            let verdicts = (0..100).map(|n| one(batch, n)).collect();
+            sender.send(Batch::Said { verdicts, campaigns: Vec::new() }).unwrap();
             // Also in the middle of it.
             write(2 * batch + 1);
-            sender.send(Batch::Verdicts(Vec::new())).unwrap();
+            sender.send(Batch::asking()).unwrap();
             write(2 * batch + 2);
         }
         drop(sender);
@@ -284,4 +285,101 @@ fn one_epoch_is_decided_by_one_policy() {
         policies.extend(all);
     }
     assert!(policies.len() > 2, "the policy was read again in between: {policies:?}");
+}
+
+/// A process that acts by this rule, where a list for devices is written.
+fn acting_by(dir: &Path, rule: &str) -> Acting {
+    let pack = format!("version: 1\nrules:\n  - id: it\n{rule}    response: block\n    ttl: 1h\n");
+    std::fs::write(dir.join("policy.yaml"), pack).unwrap();
+    let text = format!(
+        "[policy]\npath = \"{0}/policy.yaml\"\n[[mitigation.feed]]\npath = \"{0}/feed\"\n",
+        dir.display()
+    );
+    std::fs::write(dir.join("c.toml"), text).unwrap();
+    let config = crate::config::load(Some(&dir.join("c.toml"))).unwrap();
+    Acting::new(&config, None, &HashKey::from_bytes([7; 16]), clock::now(), &[], true).unwrap()
+}
+
+/// A convicted client of the first campaign of the fixture.
+fn convicted(ip: &str) -> VerdictRow {
+    let subject = Subject { kind: SubjectKind::Ip, value: ip.to_owned(), parts: Vec::new() };
+    let v = crate::report::fixture::run().verdicts.remove(0);
+    VerdictRow {
+        id: format!("v-{ip}"),
+        subject,
+        client_ip: ip.parse().ok(),
+        client_ips: ip.parse().into_iter().collect(),
+        intent: "malicious".to_owned(),
+        score: 99,
+        campaign: Some("c1".to_owned()),
+        prints: vec!["d1-tool".to_owned()],
+        measures: None,
+        ..v
+    }
+}
+
+/// By what a verdict's tool does at its campaign's endpoints it is told that it is the tool that acts there: so in a simulation, and so live.
+#[test]
+fn a_live_watch_names_whom_a_simulation_names() {
+    use sidetap_policy::{Behind, LineReader, TrafficBuilder};
+
+    let dir = tempfile::tempdir().unwrap();
+    let rule = "    when: intent == \"malicious\"\n    subjects: [fingerprint]\n";
+    let traffic = || {
+        let mut builder = TrafficBuilder::default();
+        let mut add = |ip: &str, path: &str, print: &str, behind, requests| {
+            let cell = json!({"z": convicted(ip).zone, "i": ip, "h": "shop.example", "m": "GET", "p": path, "a": "x", "f": [print]});
+            let seen = LineReader::default().cell(&cell.to_string()).unwrap();
+            builder.add(seen, behind, None, requests, Ts(1));
+        };
+        add("203.0.113.1", "/stock", "d1-tool", Behind::Malicious, 40);
+        // With another head he asks for a page before.
+        add("203.0.113.1", "/", "d1-page", Behind::Malicious, 35);
+        add("198.51.100.1", "/stock", "d1-honest", Behind::Good, 400);
+        builder.build()
+    };
+    let mut campaign = crate::report::fixture::run().campaigns.remove(0);
+    (campaign.id, campaign.endpoints) = ("c1".to_owned(), vec!["GET shop.example/stock".to_owned()]);
+    let (row, members) = (campaign.clone(), campaign.members.len() as u64);
+    let live = |campaigns: Vec<sidetap_model::rows::CampaignGist>| {
+        let mut acting = acting_by(dir.path(), rule);
+        acting.known.traffic = Some(traffic());
+        let mut changed = Vec::new();
+        acting.take_in(Batch::Said { verdicts: vec![convicted("203.0.113.1")], campaigns }, &mut changed);
+        acting.decide(changed)
+    };
+    let mut simulated = [convicted("203.0.113.1")];
+    let acting = acting_by(dir.path(), rule);
+    let known = Known { traffic: Some(traffic()), ..Known::default() };
+    acting.policies.set().apply_in(&mut simulated, &[campaign], &known);
+    let told = live(vec![sidetap_model::rows::CampaignGist { row, members }]);
+    let of = |v: &VerdictRow| (v.response.clone(), v.policy.clone(), v.measures.clone());
+    assert_eq!(of(&told[0]), of(&simulated[0]));
+    let whom: Vec<&str> =
+        told[0].measures.iter().flat_map(|m| &m.subjects).map(|s| s.value.as_str()).collect();
+    assert_eq!((told[0].response.as_str(), whom), ("block", vec!["d1-tool"]));
+    assert_ne!(live(Vec::new())[0].response, "block", "of what the tool does there nothing is known");
+}
+
+/// A condition over a campaign's size holds for those who came first too, once it has grown; who is acted against stays so.
+#[test]
+fn who_came_first_is_decided_by_what_his_campaign_came_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut acting = acting_by(dir.path(), "    when: campaign_size >= 3\n");
+    let mut row = crate::report::fixture::run().campaigns.remove(0);
+    row.id = "c1".to_owned();
+    let mut hear = |ip: &str, members: u64| {
+        let campaigns = vec![sidetap_model::rows::CampaignGist { row: row.clone(), members }];
+        let mut changed = Vec::new();
+        acting.take_in(Batch::Said { verdicts: vec![convicted(ip)], campaigns }, &mut changed);
+        acting.decide(changed);
+        let grown = acting.judge_grown();
+        let blocked = acting.verdicts.values().filter(|v| v.response == "block").count();
+        (grown.len(), blocked)
+    };
+    assert_eq!(hear("203.0.113.1", 1), (0, 0));
+    assert_eq!(hear("203.0.113.2", 2), (0, 0));
+    assert_eq!(hear("203.0.113.3", 3), (2, 3), "those of before too");
+    assert_eq!(hear("203.0.113.3", 3), (0, 3), "once");
+    assert_eq!(hear("203.0.113.1", 2), (0, 3), "nobody is let go");
 }
