@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use common::{HELLO, Place, capture, lines, sample};
@@ -96,17 +97,55 @@ fn what_is_adopted_acts_and_what_is_suggested_asks() {
         "policy.d/10-own.yaml",
         b"version: 1\nrules:\n  - id: nothing\n    when: 'true'\n    response: none\n",
     );
-    let told = |more: &[&str]| {
-        let suggest = ["policy", "suggest", "--out", "policy.d/90-suggested.yaml"];
-        place.run(&[&suggest, more].concat()).is(0);
+    let pushed = || {
         place.run(&["mitigation", "push", "--enforce"]).is(0);
         let files = std::fs::read_dir(place.path("entries")).unwrap().flatten();
         let names = files.map(|f| f.file_name().into_string().unwrap());
-        names.filter(|n| n.contains('-') && !n.starts_with("allow-")).collect::<Vec<String>>()
+        names.filter(|n| n.contains('-') && !n.starts_with("allow-")).collect::<BTreeSet<String>>()
     };
-    assert_eq!(told(&[]), Vec::<String>::new(), "they wait for a yes");
+    let told = |more: &[&str]| {
+        let suggest = ["policy", "suggest", "--out", "policy.d/90-suggested.yaml"];
+        place.run(&[&suggest, more].concat()).is(0);
+        pushed()
+    };
+    assert_eq!(told(&[]), BTreeSet::new(), "they wait for a yes");
     let adopted = told(&["--adopt"]);
     assert!(adopted.iter().any(|n| n.starts_with("d1-") || n.starts_with("a1-")), "{adopted:?}");
+    what_is_adopted_stays_whole(place, pushed, &adopted);
+    assert_eq!(
+        told(&["--adopt"]),
+        adopted,
+        "a rule that somebody took out comes with the next one that is adopted"
+    );
+}
+
+/// A device holds what was adopted, whatever is missing there or in the pack: no more than was told, no less, and what is others'.
+fn what_is_adopted_stays_whole(
+    place: &Place,
+    pushed: impl Fn() -> BTreeSet<String>,
+    adopted: &BTreeSet<String>,
+) {
+    let entry = |name: &str| place.path("entries").join(name);
+    let tools: Vec<&String> = adopted.iter().filter(|n| n.starts_with("d1-")).collect();
+    let middle = tools[tools.len() / 2];
+    let (was, others) = (std::fs::read_to_string(entry(middle)).unwrap(), "d1-0123456789abcdef");
+    std::fs::remove_file(entry(middle)).unwrap();
+    std::fs::write(entry(others), "deny\n").unwrap();
+    let with_others: BTreeSet<String> = adopted.iter().cloned().chain([others.to_owned()]).collect();
+    assert_eq!(pushed(), with_others, "one that is gone is put back, one of others stays");
+    assert_eq!(std::fs::read(entry(others)).unwrap(), b"deny\n");
+    std::fs::remove_file(entry(others)).unwrap();
+    // Marked as ours, and nobody asked for it.
+    std::fs::write(entry(others), was.replace(middle.as_str(), others)).unwrap();
+    assert_eq!(&pushed(), adopted, "one too many goes");
+
+    let pack = place.path("policy.d/90-suggested.yaml");
+    let text = std::fs::read_to_string(&pack).unwrap();
+    let (head, rules) = text.split_once("  - id: ").unwrap();
+    let left: Vec<&str> = rules.split("  - id: ").filter(|rule| !rule.contains(middle.as_str())).collect();
+    std::fs::write(&pack, format!("{head}  - id: {}", left.join("  - id: "))).unwrap();
+    let fewer: BTreeSet<String> = adopted.iter().filter(|name| *name != middle).cloned().collect();
+    assert_eq!(pushed(), fewer, "whose rule is gone goes, and nobody else");
 }
 
 #[test]

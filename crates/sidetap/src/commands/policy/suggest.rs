@@ -47,9 +47,7 @@ pub(super) fn run(
         print(&table(&all, nothing.collect(), terminal))?;
     }
     if let Some(file) = &args.out {
-        // What was measured on a part of the traffic alone acts after somebody's yes.
-        let mode = if args.adopt && gaps.is_empty() { Mode::Enforce } else { Mode::Approve };
-        let text = suggested_pack(&all, mode);
+        let text = suggested_pack(&all, mode(args.adopt, &gaps));
         let check = PolicySet::parse(&text, "suggested");
         if let Err(errors) = check {
             let why = errors.first().map(ToString::to_string).unwrap_or_default();
@@ -58,6 +56,11 @@ pub(super) fn run(
         write_lasting(file, |w| w.write_all(text.as_bytes()))?;
     }
     Ok(Status::Done)
+}
+
+/// What was measured on a part of the traffic alone acts after somebody's yes.
+fn mode(adopt: bool, gaps: &[String]) -> Mode {
+    if adopt && gaps.is_empty() { Mode::Enforce } else { Mode::Approve }
 }
 
 fn table(all: &[Suggestion], nothing: Vec<&str>, terminal: &Terminal) -> String {
@@ -91,4 +94,16 @@ fn table(all: &[Suggestion], nothing: Vec<&str>, terminal: &Terminal) -> String 
         text.push_str(&format!("  nothing tells a campaign of {class} from the honest traffic\n"));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_measured_on_a_part_waits_for_a_yes_though_it_is_adopted() {
+        let gap = ["7 requests had no room".to_owned()];
+        assert_eq!(mode(true, &[]), Mode::Enforce);
+        assert_eq!([mode(true, &gap), mode(false, &gap), mode(false, &[])], [Mode::Approve; 3]);
+    }
 }
