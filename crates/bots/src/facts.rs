@@ -253,7 +253,7 @@ facts! {
     Span = "part.span-s", "seconds between first and last request";
     PerMinute = "part.per-minute", "requests a minute";
     Open = "part.open", "share of clients whose agent names a library or a robot, and no browser";
-    Hoppers = "part.hoppers", "share of clients that fail with three accounts and more and get into none";
+    Hoppers = "part.hoppers", "1 where all of its clients try more accounts, codes, cards or numbers than people do, nearly all in vain";
     Channels = "part.channels", "endpoints of one function through which one account is tried";
     Tokens = "part.tokens", "different sessions and tokens presented";
     TokensPerClient = "part.tokens-per-client", "different sessions and tokens that each client presents";

@@ -1,7 +1,5 @@
 //! Judgement: which parts, sessions and clients are convicted, and how convictions join to campaigns.
 
-use std::collections::BTreeSet;
-
 use smallvec::SmallVec;
 
 use super::Engine;
@@ -20,12 +18,16 @@ const ROBOT: u32 = 20;
 const OFFICE: f64 = 12.0;
 
 /// The calls of at least `least` that grew by an eighth since they were judged.
-fn due_calls(calls: &[super::unit::Call], least: u32, all: bool) -> SmallVec<[super::unit::Call; 4]> {
+pub(super) fn due_calls(
+    calls: &[super::unit::Call],
+    least: u32,
+    all: bool,
+) -> SmallVec<[super::unit::Call; 4]> {
     calls.iter().filter(|c| c.all() >= least && (all || c.n >= c.next)).cloned().collect()
 }
 
 /// Puts those calls off until they have grown again.
-fn put_off(calls: &mut [super::unit::Call], least: u32) {
+pub(super) fn put_off(calls: &mut [super::unit::Call], least: u32) {
     for call in calls.iter_mut().filter(|c| c.all() >= least && c.n >= c.next) {
         call.next = call.n + (call.n / 8).max(2);
     }
@@ -181,7 +183,7 @@ impl Engine {
         let (of_client, asked) = self.ask_client(unit);
         let of_part = fired.clone();
         fired.extend(&asked.fired);
-        let by_hand = || self.class(rule) == "bola" && self.works_by_hand(std::slice::from_ref(&key), call);
+        let by_hand = || self.works_by_hand(std::slice::from_ref(&key), call, rule);
         let suspicious = self.too_weak(&self.view_at(slot), rule, &fired) || by_hand();
         let (zone, agent) = (unit.zone.as_str().to_owned(), unit.agent.text.clone());
         let host = slot.endpoint.host.to_string();
@@ -230,79 +232,6 @@ impl Engine {
         };
         let several = unit.logins() >= 2 || unit.logins() == 1 && self.is_office(unit);
         several && logins.map(of_it).all(|n| n * 5 < call.n * 4)
-    }
-
-    fn judge_session(&mut self, hash: u64) {
-        let all = self.retrospective;
-        let Some(session) = self.units.get_session_mut(hash) else { return };
-        let calls = due_calls(&session.calls, 12, all);
-        put_off(&mut session.calls, 12);
-        for call in calls {
-            self.judge_session_call(hash, &call);
-        }
-    }
-
-    fn judge_session_call(&mut self, hash: u64, call: &super::unit::Call) {
-        let at = self.resolve(call.slot);
-        let (Some(session), Some(slot)) = (self.units.get_session(hash), self.slots.get(at as usize)) else {
-            return;
-        };
-        let slice = self.slice_of_session(call, session);
-        let Some(Found { rule, fired, facts }) = self.class_of(slot, &slice) else { return };
-        let own = || self.opens_its_own(&session.units, Some(hash), call);
-        let export = || self.exports_its_own(&session.units, call, rule);
-        if self.is_service(&session.units, rule) || self.class(rule) == "bola" && own() || export() {
-            return;
-        }
-        let by_hand = || self.class(rule) == "bola" && self.works_by_hand(&session.units, call);
-        let suspicious = self.too_weak(&self.view_at(slot), rule, &fired) || by_hand();
-        let Some(unit) = session.units.first().and_then(|k| self.units.get(*k)) else { return };
-        let (zone, agent) = (unit.zone.as_str().to_owned(), unit.agent.text.clone());
-        let host = slot.endpoint.host.to_string();
-        let sign = Sign {
-            rule,
-            zone: &zone,
-            host: &host,
-            shape: call.shape,
-            slot: Some(at),
-            agent: &agent,
-            is_known: false,
-            by_part: false,
-        };
-        let Some(campaign) = self.campaign(&sign, suspicious) else { return };
-        self.note(campaign, &fired, &facts, &[call.evidence]);
-        let conviction = self.conviction(campaign, rule, suspicious, call.shape, Some(call.evidence));
-        let known = self.convictions.sessions.get(&hash);
-        if known.is_none_or(|k| k.suspicious && !suspicious) {
-            self.convictions.sessions.insert(hash, conviction);
-        }
-    }
-
-    pub(super) fn slice_of_session<'a>(
-        &self,
-        call: &'a super::unit::Call,
-        session: &'a super::units::Session,
-    ) -> Slice<'a> {
-        let mut slice = Slice::of_session(call, session);
-        slice.spread = Some(self.spread(session)).filter(|_| !self.config.without.addresses);
-        if let [only] = session.units.as_slice() {
-            let browses = |u: &&Unit| u.loads_like_a_browser() && u.referers >= 3;
-            slice.typed = self.units.get(*only).filter(browses).map(|_| call.walk().typed);
-        }
-        slice
-    }
-
-    /// Addresses, networks (/16, of IPv6 /32) and agent families that presented a session.
-    fn spread(&self, session: &super::units::Session) -> [usize; 3] {
-        let units = || session.units.iter().filter_map(|k| self.units.get(*k));
-        let network = |u: &Unit| match u.ip {
-            std::net::IpAddr::V4(ip) => u64::from(ip.to_bits() >> 16),
-            std::net::IpAddr::V6(ip) => 1 << 32 | (ip.to_bits() >> 96) as u64,
-        };
-        let addresses: BTreeSet<std::net::IpAddr> = units().map(|u| u.ip).collect();
-        let networks: BTreeSet<u64> = units().map(network).collect();
-        let families: BTreeSet<&str> = units().map(|u| u.agent.family.as_str()).collect();
-        [addresses.len(), networks.len(), families.len()]
     }
 
     fn judge_part(&mut self, at: u32, shape: u64) {
@@ -355,7 +284,7 @@ impl Engine {
             && unit.calls.iter().any(|c| {
                 let spread = || self.is_spread_over_logins(unit, c);
                 let own = || self.opens_its_own(&[only.unit], None, c);
-                self.resolve(c.slot) == at && (spread() || own() || self.works_by_hand(&[only.unit], c))
+                self.resolve(c.slot) == at && (spread() || own() || self.works_by_hand(&[only.unit], c, rule))
             })
         {
             return;
@@ -492,7 +421,7 @@ impl Engine {
         suspicious || (view.pillars(fired) < 2 && !view.has_proof(fired))
     }
 
-    fn conviction(
+    pub(super) fn conviction(
         &self,
         campaign: u32,
         rule: usize,

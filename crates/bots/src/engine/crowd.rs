@@ -12,6 +12,7 @@ use super::member::Member;
 use super::part::Found;
 use super::slice::Slice;
 use super::unit::{Call, ExchangeId, Unit};
+use crate::agent::AgentKind;
 use crate::facts::Fact;
 use crate::observation::Traits;
 use crate::role::Roles;
@@ -69,7 +70,9 @@ impl Engine {
         slot.next = slot.n + if reads { slot.n / 2 } else { slot.n / 6 }.max(12);
         for kind in kinds {
             let (members, known) = self.bare_members(at, kind);
-            let whole: Vec<BareMember> = members.iter().copied().filter(|m| m.whole).collect();
+            // An app's users are not those who come with a browser's head.
+            let alike = |m: &BareMember| m.whole && known.agents.contains(&m.agent);
+            let whole: Vec<BareMember> = members.iter().copied().filter(alike).collect();
             if !known.members.is_empty() && self.judge_crowd(at, kind, &whole, &known)
                 || self.judge_crowd(at, kind, &members, &KnownCrowd::default())
             {
@@ -110,6 +113,7 @@ impl Engine {
                     signed,
                     apart: part.campaign.is_some(),
                     whole: !unit.shared && (member.n >= 2 || member.fails > 0),
+                    agent: unit.agent.kind,
                 };
                 match self.convictions.units.get(&member.unit).filter(|c| !c.suspicious) {
                     Some(conviction) => known.add(self.final_campaign(conviction.campaign), bare),
@@ -472,18 +476,22 @@ struct BareMember {
     apart: bool,
     /// What is known of it is more than one request that may be of somebody's who is known otherwise.
     whole: bool,
+    agent: AgentKind,
 }
 
 /// Bare clients that are convicted already, with how many are of each campaign.
 #[derive(Debug, Default)]
 struct KnownCrowd {
     members: Vec<BareMember>,
+    /// What they say that they are.
+    agents: BTreeSet<AgentKind>,
     campaigns: BTreeMap<u32, usize>,
 }
 
 impl KnownCrowd {
     fn add(&mut self, campaign: u32, member: BareMember) {
         *self.campaigns.entry(campaign).or_default() += 1;
+        self.agents.insert(member.agent);
         self.members.push(member);
     }
 

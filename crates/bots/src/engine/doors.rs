@@ -1,19 +1,19 @@
 //! Sign-ins that no fingerprint tells from those of people: clients that each try account after account, and accounts that many
 //! clients try, whatever the channel.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use sidetap_model::Ts;
 use smallvec::SmallVec;
 
 use super::Engine;
-use super::endpoint::Slot;
+use super::endpoint::{self, Slot};
 use super::join::Sign;
 use super::member::Member;
 use super::part::Found;
 use super::sketch::{Distinct, Map};
 use super::slice::{Slice, Who};
-use super::unit::{ExchangeId, Unit};
+use super::unit::{Call, ExchangeId, Unit};
 use crate::hash;
 use crate::observation::{Observation, Outcome, Part};
 use crate::role::Roles;
@@ -22,8 +22,12 @@ use crate::role::Roles;
 const HOPS: f64 = 3.0;
 /// The same for one-time codes, of which people mistype some more, and for cards.
 const CODES: f64 = 4.0;
+/// The same for what is looked up, of which people mistype most.
+const LOOKUPS: f64 = 5.0;
 /// Hopping clients from which on they are judged together.
 const HOPPERS: usize = 8;
+/// Failures below which an endpoint is not looked at for what is guessed there.
+const GUESSED: u32 = 40;
 /// Accounts whose failed sign-ins are kept, for each two clients one at most; of more those with few go first.
 const ACCOUNTS: usize = 32_768;
 /// Failed sign-ins with which an account is kept on.
@@ -146,25 +150,174 @@ impl Tries {
     }
 }
 
+/// What clients try one after the other at an endpoint.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Tried {
+    /// Accounts to sign in with.
+    Accounts,
+    /// One-time codes.
+    Passcodes,
+    /// Cards to pay with.
+    Cards,
+    /// Gift cards and coupons.
+    Codes,
+    /// Accounts whose passwords are to be set anew, whether or not the answers tell which there are.
+    Recoveries,
+    /// Things by their numbers or names.
+    Lookups,
+}
+
+impl Tried {
+    fn at(slot: &Slot) -> Option<Tried> {
+        Some(match slot.roles() {
+            r if r.any(Roles::LOGIN) => Tried::Accounts,
+            r if r.any(Roles::OTP) => Tried::Passcodes,
+            r if r.any(Roles::PAYMENT) => Tried::Cards,
+            r if r.any(Roles(Roles::GIFT_CARD.0 | Roles::COUPON.0)) => Tried::Codes,
+            r if r.any(Roles::RESET) => Tried::Recoveries,
+            r if r.any(Roles(Roles::SENSITIVE.0 | Roles::TELEMETRY.0 | Roles::POSTING.0 | Roles::VOTE.0)) => {
+                return None;
+            }
+            r if (r.any(Roles::ID_LOOKUP) || slot.reads * 2 <= slot.n)
+                && slot.pages * 2 <= slot.n
+                && slot.n.saturating_sub(slot.ok) >= GUESSED =>
+            {
+                Tried::Lookups
+            }
+            _ => return None,
+        })
+    }
+
+    const fn least(self) -> f64 {
+        match self {
+            Tried::Accounts | Tried::Recoveries => HOPS,
+            Tried::Passcodes | Tried::Cards | Tried::Codes => CODES,
+            Tried::Lookups => LOOKUPS,
+        }
+    }
+
+    /// Few clients sign in: they are looked at whenever some did.
+    const fn is_cheap(self) -> bool {
+        matches!(self, Tried::Accounts | Tried::Passcodes | Tried::Cards)
+    }
+
+    /// True where nearly all of it failed; who guesses often enough finds one.
+    fn is_to_no_avail(self, call: &Call) -> bool {
+        match self {
+            Tried::Accounts => call.ok == 0,
+            Tried::Passcodes | Tried::Cards | Tried::Codes | Tried::Lookups => {
+                call.ok.saturating_mul(5) <= call.fails()
+            }
+            Tried::Recoveries => true,
+        }
+    }
+
+    /// True of who found a card that is taken after others: beside those who found none he is one of them.
+    fn is_lucky(self, call: &Call) -> bool {
+        self == Tried::Cards && call.fails() >= 3 && call.ok.saturating_mul(2) <= call.fails()
+    }
+}
+
+/// A client that tries more than people do.
+#[derive(Debug)]
+struct Hopper {
+    member: Member,
+    targets: f64,
+    /// What it tried, where that is known one by one.
+    which: SmallVec<[u32; 8]>,
+    signed: bool,
+    /// It tried twice as many.
+    deep: bool,
+}
+
+#[derive(Debug, Default)]
+struct Hoppers {
+    members: Vec<Hopper>,
+    /// Those that found something at last: they prove nothing.
+    lucky: Vec<Hopper>,
+    /// Clients that try more than one, and fewer than these.
+    fewer: usize,
+}
+
+/// Those of them that are no people.
+#[derive(Debug, Default)]
+struct Crowd {
+    members: Vec<Member>,
+    /// What they tried, each by itself and all together.
+    targets: f64,
+    different: f64,
+    /// Share that is signed in.
+    signed: f64,
+}
+
+impl Hoppers {
+    /// Where as many try so much as try less, and more; or far more try twice as much as try just so much.
+    fn stand_apart(&self) -> Option<Crowd> {
+        let all = self.members.len();
+        let deep = self.members.iter().filter(|m| m.deep).count();
+        if all >= HOPPERS.max(2 * self.fewer + 6) {
+            Some(Crowd::of(self.members.iter().chain(self.lucky.iter().take(all))))
+        } else if deep >= HOPPERS.max(3 * (all - deep) + 4).max(self.fewer + 6) {
+            Some(Crowd::of(self.members.iter().filter(|m| m.deep)))
+        } else {
+            None
+        }
+    }
+}
+
+impl Crowd {
+    fn of<'a>(all: impl Iterator<Item = &'a Hopper>) -> Self {
+        let (mut crowd, mut different, mut signed) = (Crowd::default(), BTreeSet::new(), 0u32);
+        for hopper in all {
+            crowd.members.push(hopper.member);
+            crowd.targets += hopper.targets;
+            // Of too many to be known one by one all count.
+            crowd.different += if hopper.which.is_empty() { hopper.targets } else { 0.0 };
+            different.extend(hopper.which.iter().copied());
+            signed += u32::from(hopper.signed);
+        }
+        crowd.members.sort_unstable_by_key(|m| m.unit);
+        crowd.different += different.len() as f64;
+        crowd.signed = f64::from(signed) / crowd.members.len().max(1) as f64;
+        crowd
+    }
+}
+
 impl Engine {
     /// Clients that fail with account after account, few tries each, where hardly anybody else does: rotating addresses behind a
-    /// browser that is driven as people drive theirs.
+    /// browser that is driven as people drive theirs. The same for codes, cards, things that are looked up, and accounts that are
+    /// to be recovered.
     ///
     /// People who cannot get in try their one account, and some a second: each further one is rarer by far. Where as many clients
     /// try three as try two, and more, they are no people. Sign-ins that failed while nobody else got in either do not count.
     pub(super) fn judge_hoppers(&mut self, at: u32) {
+        let Some(slot) = self.slots.get_mut(at as usize) else { return };
+        let Some(tried) = Tried::at(slot) else { return };
+        if !tried.is_cheap() && !self.retrospective {
+            if slot.n < slot.next_hops {
+                return;
+            }
+            slot.next_hops = slot.n.saturating_add((slot.n / 6).max(12));
+        }
         let Some(slot) = self.slots.get(at as usize) else { return };
-        let least = match slot.roles() {
-            r if r.any(Roles::LOGIN) => HOPS,
-            r if r.any(Roles(Roles::OTP.0 | Roles::PAYMENT.0)) => CODES,
-            _ => return,
-        };
-        let (members, targets, two) = self.hoppers(slot, at, least);
-        if members.len() < HOPPERS.max(2 * two + 6) || self.alone_failed(slot, &members) < 0.6 {
+        let found = self.hoppers(slot, at, tried);
+        let Some(Crowd { members, targets, different, signed }) = found.stand_apart() else { return };
+        if !self.others_succeed(slot, &members, tried) {
+            return;
+        }
+        // What all try alike is a list that goes round: coupons that an extension knows.
+        if matches!(tried, Tried::Codes | Tried::Lookups) && different < 0.6 * targets {
             return;
         }
         let mut slice = Slice::of_bare(&members, targets, slot.roles().any(Roles::LOGIN));
         slice.hoppers = Some(1.0);
+        slice.sessions = signed;
+        if tried == Tried::Lookups {
+            slice = slice.that_found_nothing();
+        }
+        if tried == Tried::Recoveries {
+            slice.accounts = targets;
+        }
         let Some(Found { rule, fired, facts }) = self.class_of(slot, &slice) else { return };
         if self.too_weak(&self.view_at(slot), rule, &fired) {
             return;
@@ -177,33 +330,54 @@ impl Engine {
         }
     }
 
-    /// Clients that fail with three accounts (four codes or cards) and more and get into none, how many that makes, and how many clients try fewer.
-    fn hoppers(&self, slot: &Slot, at: u32, least: f64) -> (Vec<Member>, f64, usize) {
-        let mut members: BTreeMap<u64, Member> = BTreeMap::new();
-        let (mut targets, mut two) = (0.0, 0);
-        let parts = slot.order.iter().filter_map(|s| slot.parts.get(s)).filter(|p| p.campaign.is_none());
-        for member in parts.flat_map(|p| &p.members).filter(|m| m.fails > 0) {
-            if members.contains_key(&member.unit) {
+    /// Clients that try more than people do, and how many try some.
+    fn hoppers(&self, slot: &Slot, at: u32, tried: Tried) -> Hoppers {
+        let mut seen = BTreeSet::new();
+        let mut found = Hoppers::default();
+        let fails = |m: &&Member| m.fails > 0 || tried == Tried::Recoveries && m.n > 1;
+        let free = |p: &&endpoint::Part| p.campaign.is_none() || tried != Tried::Accounts;
+        let parts = slot.order.iter().filter_map(|s| slot.parts.get(s)).filter(free);
+        for member in parts.flat_map(|p| &p.members).filter(fails) {
+            if seen.contains(&member.unit) {
                 continue;
             }
             let Some(unit) = self.units.get(member.unit) else { continue };
             if unit.shared || self.is_good(unit) || self.is_office(unit) {
                 continue;
             }
-            let Some(call) = unit.calls.iter().find(|c| self.resolve(c.slot) == at && c.ok == 0) else {
+            let Some(call) = unit.calls.iter().find(|c| self.resolve(c.slot) == at) else { continue };
+            let lucky = !tried.is_to_no_avail(call);
+            if lucky && !tried.is_lucky(call) {
                 continue;
-            };
-            let accounts = call.targets.count().min(f64::from(call.n));
+            }
+            let targets = call.targets.count().min(f64::from(call.n));
             // An application whose log-in expired is refused too: of log-ins those count that named an account.
-            let fails = if least > HOPS { call.fails() } else { call.denied };
-            if accounts >= least && f64::from(fails) >= least {
-                targets += accounts;
-                members.insert(member.unit, Member { n: call.n, fails, ..*member });
-            } else if accounts >= 2.0 && accounts < least {
-                two += 1;
+            let fails = if tried == Tried::Accounts { call.denied } else { call.fails() };
+            let least = tried.least();
+            if targets >= least && (f64::from(fails) >= least || lucky || tried == Tried::Recoveries) {
+                seen.insert(member.unit);
+                let hopper = Hopper {
+                    member: Member { n: call.n, ok: call.ok, fails, ..*member },
+                    targets,
+                    which: call.targets.all().unwrap_or_default().into(),
+                    signed: unit.sessions.iter().any(|t| t.login),
+                    deep: targets >= 2.0 * least,
+                };
+                if lucky { &mut found.lucky } else { &mut found.members }.push(hopper);
+            } else if targets >= 2.0 && targets < least {
+                found.fewer += 1;
             }
         }
-        (members.into_values().collect(), targets, two)
+        found
+    }
+
+    /// True where the endpoint works for others.
+    fn others_succeed(&self, slot: &Slot, members: &[Member], tried: Tried) -> bool {
+        match tried {
+            Tried::Accounts | Tried::Passcodes | Tried::Cards => self.alone_failed(slot, members) >= 0.6,
+            Tried::Codes | Tried::Lookups => slot.others_find(members),
+            Tried::Recoveries => true,
+        }
     }
 
     /// Share of these clients whose sign-ins failed in a minute in which others got in: an outage fails for everybody.

@@ -51,8 +51,9 @@ pub(crate) struct Slot {
     pub(crate) receivers: BTreeMap<u64, Vec<Member>>,
     /// What accounts are made of.
     pub(super) forms: Forms,
-    /// When its bare calls are looked at next.
+    /// When its bare calls, and those who guess one after the other, are looked at next.
     pub(crate) next: u32,
+    pub(super) next_hops: u32,
     /// What earlier runs learned of it.
     pub(crate) past: Option<Past>,
     /// How busy it usually is, but for what is convicted.
@@ -285,6 +286,7 @@ impl Slot {
             receivers: BTreeMap::new(),
             forms: Forms::default(),
             next: 24,
+            next_hops: 24,
             past: None,
             week: Week::default(),
             stated: Said::default(),

@@ -16,13 +16,24 @@ const REPEATED: u32 = 8;
 const RUSH_MS: i64 = 1500;
 /// Things that a person reads in a day, at most.
 const READ_ON: f64 = 40.0;
+/// Coupons that an extension knows of one shop, at most.
+const LISTED: f64 = 40.0;
 /// Objects that a member of a part that opens others' has opened itself.
 const OPENED: f64 = 12.0;
 
 impl Engine {
+    /// True where what looks like an attack is what people do by hand, or with a browser's help: then it is no more than suspicious.
+    pub(super) fn works_by_hand(&self, units: &[u64], call: &Call, rule: usize) -> bool {
+        match self.class(rule) {
+            "bola" => self.opens_by_hand(units, call),
+            "coupon-abuse" => self.guesses(rule) && self.shops(units, call),
+            _ => false,
+        }
+    }
+
     /// True where objects are opened one by one in the application's pages, seconds apart and in no order: whose job it is does so, and
     /// an insider who does too is no more than suspicious.
-    pub(super) fn works_by_hand(&self, units: &[u64], call: &Call) -> bool {
+    fn opens_by_hand(&self, units: &[u64], call: &Call) -> bool {
         const PAUSE_NS: i64 = 4_000_000_000;
         let walk = call.walk();
         // A queue of tickets is worked off in the order of their numbers, page by page.
@@ -31,6 +42,24 @@ impl Engine {
         let pause = call.last.since(call.first) / i64::from(call.n.max(2) - 1);
         let mut units = units.iter().filter_map(|k| self.units.get(*k)).peekable();
         pause >= PAUSE_NS && !steps && units.peek().is_some() && units.all(|u| u.trusted && !u.tool)
+    }
+
+    /// True of shoppers with something in their cart, in browsers that load the pages: an extension tries all the coupons that it knows.
+    fn shops(&self, units: &[u64], call: &Call) -> bool {
+        let mut units = units.iter().filter_map(|k| self.units.get(*k)).peekable();
+        units.peek().is_some()
+            && call.targets.count() < LISTED
+            && units.all(|u| {
+                let elsewhere = |c: &&Call| self.resolve(c.slot) != self.resolve(call.slot);
+                u.trusted && !u.tool && u.calls.iter().filter(elsewhere).any(|c| self.fills_cart(c))
+            })
+    }
+
+    /// True of calls that put something into a cart, or buy, and worked.
+    fn fills_cart(&self, call: &Call) -> bool {
+        let slot = self.slots.get(self.resolve(call.slot) as usize);
+        let buys = Roles(Roles::CART.0 | Roles::CHECKOUT.0 | Roles::PAYMENT.0);
+        call.ok > 0 && slot.is_some_and(|s| s.roles().any(buys))
     }
 
     /// True where objects are nobody's; or those that are named in bodies and queries are one's own, or one's work: of a program that
@@ -174,14 +203,7 @@ impl Engine {
         let Some(campaign) = self.campaigns.get(campaign as usize) else { return FEW };
         let codes = matches!(self.class(campaign.rule), "coupon-abuse" | "giftcard-bruteforce");
         let here = |slot: u32| campaign.slots.iter().any(|s| self.resolve(*s) == self.resolve(slot));
-        let customer = |call: &Call| {
-            let slot = self.slots.get(self.resolve(call.slot) as usize);
-            call.ok > 0
-                && slot.is_some_and(|s| {
-                    s.roles().any(Roles(Roles::CART.0 | Roles::CHECKOUT.0 | Roles::PAYMENT.0))
-                })
-        };
-        let buys = || unit.calls.iter().any(|c| !here(c.slot) && customer(c));
+        let buys = || unit.calls.iter().any(|c| !here(c.slot) && self.fills_cart(c));
         if codes && !unit.tool && buys() { MANY } else { FEW }
     }
 

@@ -34,6 +34,7 @@ mod pool;
 mod population;
 mod rhythm;
 mod rows;
+mod sessions;
 mod shared;
 mod shares;
 mod signature;

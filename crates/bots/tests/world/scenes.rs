@@ -209,6 +209,32 @@ pub fn offers(w: &mut World, who: impl Fn(u32) -> IpAddr, each: u32) {
     }
 }
 
+fn booking(who: IpAddr, n: u32, there: bool) -> Call {
+    let c = call(who, "POST", "/api/booking/retrieve").chrome();
+    let c = c.body(format!("{{\"bookingReference\":\"Q{n:05}\",\"lastName\":\"Berg\"}}"));
+    if there { c } else { c.status(404) }
+}
+
+/// Thirty people look up their booking, some after a slip; `who` try `each` that are not there, in browsers that load the page.
+pub fn bookings(w: &mut World, who: impl Fn(u32) -> IpAddr, each: u32) {
+    for n in 0..30u32 {
+        let (person, t) = (ip(3, 6, n as u8), 95_000 + i64::from(n) * 9_000);
+        visit(w, t, person);
+        if n % 6 == 0 {
+            w.at(t + 15_000, &booking(person, 7_000 + n, false));
+        }
+        w.at(t + 30_000, &booking(person, 100 + n, true));
+    }
+    for n in 0..14u32 {
+        let t = 110_000 + i64::from(n) * 9_000;
+        visit(w, t, who(n));
+        for i in 0..each {
+            let pause = i64::from(i) * 6_000 + i64::from(n * 7 % 11) * 300;
+            w.at(t + 5_000 + pause, &booking(who(n), 1_000 + (n * each + i) * 53, false));
+        }
+    }
+}
+
 /// A scan that most of a site's redirects and pages answer.
 pub fn probes(w: &mut World, who: IpAddr) {
     for n in 0..14 {
@@ -327,4 +353,5 @@ pub fn all(w: &mut World) {
     probes(w, bad(360));
     catalogue(w, |n| bad(361 + n), true);
     made(w, |n| bad(370 + n), false);
+    bookings(w, |n| bad(400 + n * 300), 8);
 }
