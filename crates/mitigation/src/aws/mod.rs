@@ -329,3 +329,34 @@ impl Connector for AwsWafConnector {
         Ok(turn.answer(format!("{live} addresses")))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// moto takes all of these, and AWS none: no request is made.
+    #[test]
+    fn a_set_that_aws_would_not_take_is_not_sent() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path().display();
+        let text = format!(
+            "region = \"us-east-1\"\nset_v4 = \"four/1\"\nset_v6 = \"six/2\"\naccess_key_id = {{ file = \"{at}/id\" }}\n\
+             secret_access_key = {{ file = \"{at}/secret\" }}\nmemory = \"{at}/memory\"\nendpoint = \"http://127.0.0.1:1\"\n"
+        );
+        let connector = AwsWafConnector::new(toml::from_str(&text).unwrap()).unwrap();
+        let sent = |v6: bool, nets: &[IpNet]| {
+            let nets: BTreeSet<IpNet> = nets.iter().copied().collect();
+            connector.replace("four/1", v6, &nets, "lock", 0).unwrap_err()
+        };
+        let net = |text: &str| text.parse::<IpNet>().unwrap();
+        let many: Vec<IpNet> = (0..=MOST as u32)
+            .map(|n| IpNet::from(std::net::IpAddr::from((0x0a00_0000 + n).to_be_bytes())))
+            .collect();
+        let own = ["an IP set holds", "of the other family"];
+        let refused = |e: ConnectorError| own.iter().any(|word| e.to_string().contains(word));
+        assert!(refused(sent(false, &many)) && !refused(sent(false, &many[1..])), "10,000 at most");
+        assert!(refused(sent(false, &[net("2001:db8::/32")])) && refused(sent(true, &[net("192.0.2.0/24")])));
+        assert!(refused(sent(false, &[net("0.0.0.0/0")])) && refused(sent(true, &[net("::/0")])));
+        assert!(!refused(sent(true, &[net("2001:db8::/32")])), "what it takes is tried");
+    }
+}
