@@ -41,6 +41,11 @@ fn forgotten(who: IpAddr, n: u32, there: bool) -> Call {
     )
 }
 
+fn refill(who: IpAddr, n: u32, there: bool) -> Call {
+    let c = call(who, "POST", "/api/rx/refill").chrome();
+    answered(c.body(format!("{{\"storeId\":200,\"rxNumber\":\"{n:06}\",\"dob\":\"1970-01-01\"}}")), there)
+}
+
 type Make = fn(IpAddr, u32, bool) -> Call;
 
 /// Thirty people who ask for their own thing, some after a slip; bots, or people who put something into a cart before, try `each`.
@@ -104,4 +109,10 @@ fn passwords_of_account_after_account_forgotten_in_driven_browsers() {
     let engine = tried(forgotten, false, 14, 6, |n| 1_000 + n).judge();
     expect(&engine, "password-reset-enumeration", 14);
     assert_eq!(convicted(&tried(forgotten, true, 14, 2, |n| 1_000 + n).judge()), []);
+}
+
+#[test]
+fn prescriptions_are_told_apart_by_their_numbers_not_by_the_shop() {
+    expect(&tried(refill, false, 14, 8, |n| 1_000 + n * 37).judge(), "id-enumeration", 14);
+    assert_eq!(convicted(&tried(refill, true, 14, 3, |n| 1_000 + n * 37).judge()), []);
 }

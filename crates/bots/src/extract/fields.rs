@@ -5,7 +5,7 @@ use sidetap_wire::body::{Location, Places, Scalar};
 use smallvec::SmallVec;
 
 use super::calls::{self, Arguments};
-use super::names::{Field, classify, field_named, is_pin};
+use super::names::{Field, classify, field_named, is_long_number, is_pin};
 use super::pins::Pins;
 use super::plain::Plain;
 use super::words;
@@ -66,6 +66,8 @@ pub(crate) struct RequestFields {
     short: (Option<String>, Option<String>),
     /// The outermost `id`: of a remote procedure call it numbers the call.
     outer_id: Option<String>,
+    /// The id is what a field says that a thing goes by.
+    referred: bool,
     /// What the calls of operations that share a path are asked with.
     pub(crate) arguments: Arguments,
     /// What a body without an operation is asked with.
@@ -316,6 +318,15 @@ impl RequestFields {
             Field::Id => {
                 if self.id.is_none() {
                     self.id = Some(text.into());
+                }
+            }
+            // Which thing is meant says its number, not the shop's (`store_id`).
+            Field::Reference => {
+                if !std::mem::replace(&mut self.referred, true) {
+                    self.id = Some(text.into());
+                }
+                if is_long_number(text) {
+                    self.number = Some(text.into());
                 }
             }
             Field::Number => self.number = Some(text.into()),

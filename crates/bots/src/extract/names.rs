@@ -11,6 +11,8 @@ pub(super) enum Field {
     Code,
     Card,
     Id,
+    /// What a thing goes by among people: the number of a booking, an order, a prescription.
+    Reference,
     Number,
     Amount,
     Receiver,
@@ -57,7 +59,7 @@ pub(super) fn is_pin(code: &str) -> bool {
     (3..=8).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_digit())
 }
 
-fn is_long_number(text: &str) -> bool {
+pub(super) fn is_long_number(text: &str) -> bool {
     (10..=22).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
 }
 
@@ -128,6 +130,36 @@ fn receives(low: &[u8]) -> bool {
     let known = |what: &[u8]| WHAT.contains(&what);
     WHO.iter().any(|who| low.strip_prefix(*who).is_some_and(known))
         || low.ends_with(b"iban") && !OWN.iter().any(|own| low.starts_with(own))
+}
+
+/// `rx_number`, `booking_reference`, `invoice_no`; but neither where somebody lives nor which of a row.
+fn is_reference(low: &[u8]) -> bool {
+    const ENDS: [&[u8]; 7] = [b"_number", b"_no", b"_nr", b"_num", b"_ref", b"_reference", b"_locator"];
+    const OF_PLACES: [&[u8]; 18] = [
+        b"house",
+        b"street",
+        b"building",
+        b"apartment",
+        b"flat",
+        b"floor",
+        b"unit",
+        b"suite",
+        b"page",
+        b"line",
+        b"row",
+        b"seat",
+        b"version",
+        b"build",
+        b"sequence",
+        b"seq",
+        b"step",
+        b"attempt",
+    ];
+    matches!(low, b"reference" | b"pnr" | b"locator" | b"barcode")
+        || ENDS
+            .iter()
+            .filter_map(|end| low.strip_suffix(*end))
+            .any(|what| what.len() >= 2 && !OF_PLACES.iter().any(|place| what.ends_with(place)))
 }
 
 /// A name as frameworks write it: `user[password]`, `_username`, `j_password`, `ctl00$main$txtEmail`, `LoginForm.email`.
@@ -273,6 +305,7 @@ fn plainly(low: &[u8]) -> Field {
             Field::Id
         }
         _ if receives(low) => Field::Receiver,
+        _ if is_reference(low) => Field::Reference,
         _ if low.ends_with(b"_id") || low.ends_with(b"id") && low.len() <= 12 => Field::Id,
         _ => Field::Other,
     }
@@ -344,6 +377,11 @@ mod tests {
             ("toDate", Field::Other),
             ("toCity", Field::Other),
             ("newsletter", Field::Other),
+            ("rxNumber", Field::Reference),
+            ("bookingReference", Field::Reference),
+            ("invoice_no", Field::Reference),
+            ("houseNumber", Field::Other),
+            ("cardNumber", Field::Card),
         ] {
             assert_eq!(classify(name), field, "{name}");
         }

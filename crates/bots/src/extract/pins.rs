@@ -44,9 +44,10 @@ impl Pins {
         self.others += 1;
         self.party |= field == Field::Account || is_party(key);
         self.named |= field == Field::Account;
-        let names = matches!(field, Field::Account | Field::Id | Field::Other | Field::Person)
-            && (3..=64).contains(&text.len())
-            && text.bytes().any(|b| b.is_ascii_digit());
+        let names =
+            matches!(field, Field::Account | Field::Id | Field::Reference | Field::Other | Field::Person)
+                && (3..=64).contains(&text.len())
+                && text.bytes().any(|b| b.is_ascii_digit());
         if self.beside.is_none() && (names || field == Field::Account) {
             self.beside = Some(text.into());
         }
