@@ -11,9 +11,9 @@ use sidetap_wire::target::{self, Target};
 
 use crate::hops::Mark;
 use crate::item::{Item, Order, Seen as Kept, SourceSeen, Whole};
-use crate::masked::Raw;
 use crate::options::Options;
 use crate::proxies::ProxyRules;
+use crate::raw::Raw;
 use crate::redact;
 use crate::row::{self, Shown};
 use crate::sample::names_of;
@@ -132,7 +132,7 @@ impl Analyzer {
         let known = found.as_ref().is_some_and(|f| f.known);
         let mut endpoint = found.map(|f| f.endpoint);
         self.look(ex, stage, visit, stands_for);
-        let attempts = self.eyes.threats.take();
+        let (attempts, proofs) = (self.eyes.threats.take(), self.eyes.threats.take_proofs());
         for attempt in &attempts {
             self.eyes.bots.attempt(attempt.class());
         }
@@ -163,7 +163,7 @@ impl Analyzer {
             let line = self.lines.then(|| self.line(ex, &client, endpoint.as_ref(), actors.as_ref()));
             let seen = self.evidence.then(|| {
                 let names = actors.as_ref().map(names_of).unwrap_or_default();
-                Box::new(Kept { raw: Raw::of(ex), names })
+                Box::new(Kept { raw: Raw::of(ex, proofs), names })
             });
             let discovery = endpoint.as_ref().and_then(|e| self.discovered(ex, e, &client, visit));
             Box::new(Whole { hop, discovery, sightings, attempts, source: source_seen(ex), line, seen })

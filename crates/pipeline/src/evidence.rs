@@ -9,8 +9,9 @@ use sidetap_wire::body::hash_str;
 use smallvec::SmallVec;
 
 use crate::item::Seen;
-use crate::masked::{Masker, Part, Raw};
+use crate::masked::{Masker, Part};
 use crate::options::Forget;
+use crate::raw::Raw;
 use crate::sample::{About, Chosen, Id, Sampled, Samples};
 use crate::spool::LookupKey;
 

@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use sidetap_model::{EndpointRef, FlowId, Ts, Zone};
 
 use crate::hops::Mark;
-use crate::masked::Raw;
+use crate::raw::Raw;
 use crate::row;
 use crate::spool::LookupKey;
 

@@ -10,6 +10,7 @@
 //! engines and publishes the snapshot that workers use two epochs later; the engine of actors, on which no snapshot depends, judges on
 //! a thread of its own. So the answer is the same for any number of workers.
 
+mod about;
 mod accounting;
 mod alias;
 mod analysis;
@@ -27,6 +28,7 @@ mod masked;
 mod options;
 mod persons;
 mod proxies;
+mod raw;
 mod reader;
 mod redact;
 mod row;

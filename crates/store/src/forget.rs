@@ -1,5 +1,7 @@
 //! Forgetting somebody in a store.
 
+mod campaign;
+
 use std::time::Duration;
 
 use rusqlite::{Connection, params};
@@ -12,6 +14,7 @@ use crate::journal::{FORGOTTEN, rewrite_audit};
 use crate::now::{self, Kept};
 use crate::open::{BUSY, Store};
 use crate::retain::Removed;
+use crate::schema::Table;
 use crate::watched::ToForget;
 
 /// How long who forgets somebody waits for others who write.
@@ -283,6 +286,9 @@ fn forget_rows<T: Kept>(
     for (id, run, text) in named {
         let kept = match (naming, without(&text, who)) {
             (_, Rewritten::Same) => continue,
+            (Naming::Rewrite, Rewritten::Kept(left)) if T::TABLE == Table::Campaigns => {
+                Some(campaign::retold(&text, left))
+            }
             (Naming::Rewrite, Rewritten::Kept(text)) => Some(text),
             (Naming::Remove, _) | (_, Rewritten::Gone) => None,
         };

@@ -324,6 +324,26 @@ fn somebody_is_forgotten_everywhere_and_nobody_else_is() {
 }
 
 #[test]
+fn a_campaign_counts_nobody_who_was_forgotten() {
+    let (_dir, mut store) = store();
+    let mut campaign = store.campaign("c1").unwrap().unwrap();
+    let story =
+        "From then on, for 9 seconds, 9 clients at 9 addresses sent 45 requests to POST h0.example/login.";
+    campaign.signature.insert("story".into(), story.into());
+    let mut data = run("a.pcap");
+    data.campaigns = vec![campaign];
+    store.save_run(&data, at(101)).unwrap();
+    for n in 1..=9 {
+        store.forget(SubjectKind::Ip, &format!("203.0.113.{n}"), "anna", at(600)).unwrap();
+        let left = store.campaign("c1").unwrap().unwrap();
+        let told = &left.signature["story"];
+        assert_eq!(told, &store.campaign_item("c1").unwrap().unwrap().story);
+        assert_eq!(told.contains("9 clients at 9 addresses"), n < 9, "{told}");
+        assert!(told.contains("forgotten since") && left.members.len() == 9 - n, "{told}");
+    }
+}
+
+#[test]
 fn a_copy_is_a_store() {
     let (dir, store) = store();
     let copy = dir.path().join("copy.db");

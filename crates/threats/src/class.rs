@@ -49,3 +49,10 @@ classes! {
     /// Headers that lead around access control.
     AccessBypass = "access-bypass",
 }
+
+impl Class {
+    /// True where an answer that proves it hands out what is not the attacker's: what stands around the proof is the loot.
+    pub(crate) const fn takes(self) -> bool {
+        !matches!(self, Class::Sqli | Class::Xss | Class::TemplateInjection | Class::NosqlInjection)
+    }
+}

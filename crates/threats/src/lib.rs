@@ -7,10 +7,12 @@
 
 mod attempt;
 mod class;
+mod clean;
 mod error;
 mod inventory;
 mod normal;
 mod pack;
+mod proof;
 mod scanner;
 
 pub use attempt::Attempt;
@@ -18,4 +20,5 @@ pub use class::Class;
 pub use error::ThreatError;
 pub use inventory::Inventory;
 pub use pack::{Pack, Rule, RuleId};
+pub use proof::Proof;
 pub use scanner::Scanner;

@@ -3,14 +3,16 @@ use std::sync::Arc;
 
 use regex_automata::Input;
 use sidetap_model::{Request, Response};
-use sidetap_wire::body::{Location, Scalar, Visitor, WalkScratch, hash_bytes, walk_query};
+use sidetap_wire::body::{Location, Scalar, Visitor, WalkScratch, walk_query};
 use sidetap_wire::names::NameSet;
 use sidetap_wire::{cookies, target};
 
 use crate::attempt::Attempt;
 use crate::class::Class;
+use crate::clean::Clean;
 use crate::normal::{normal, snippet};
 use crate::pack::{Pack, Place, RULE_LIMIT, RuleId};
+use crate::proof::Proof;
 
 /// Attempts kept of one exchange.
 const ATTEMPT_LIMIT: usize = 16;
@@ -20,6 +22,8 @@ const VALUE_LIMIT: usize = 16 << 10;
 const ANSWER_LIMIT: usize = 128 << 10;
 /// Bytes of a payload remembered to see it again in the answer.
 const PAYLOAD_LIMIT: usize = 256;
+/// Proofs kept of one exchange.
+const PROOF_LIMIT: usize = 4;
 
 /// Looks for attempts, exchange by exchange. One a worker.
 #[derive(Debug)]
@@ -29,6 +33,7 @@ pub struct Scanner {
     in_query: bool,
     attempts: Vec<Attempt>,
     payloads: Vec<String>,
+    proofs: Vec<Proof>,
     answer_left: usize,
     page: bool,
     dropped: u64,
@@ -56,6 +61,7 @@ impl Scanner {
             in_query: false,
             attempts: Vec::new(),
             payloads: Vec::new(),
+            proofs: Vec::new(),
             answer_left: 0,
             page: false,
             dropped: 0,
@@ -70,6 +76,7 @@ impl Scanner {
         self.side = Side::Request;
         self.attempts.clear();
         self.payloads.clear();
+        self.proofs.clear();
     }
 
     /// Looks at a request's path, query, headers and cookies; body scalars come by the visitor after this.
@@ -144,6 +151,11 @@ impl Scanner {
     /// Gives what was seen of the exchange.
     pub fn take(&mut self) -> Vec<Attempt> {
         std::mem::take(&mut self.attempts)
+    }
+
+    /// Gives what of its answer proves them: one part for each class, as far as there is room.
+    pub fn take_proofs(&mut self) -> Vec<Proof> {
+        std::mem::take(&mut self.proofs)
     }
 
     /// Attempts that an exchange had above its limit, in all.
@@ -229,32 +241,47 @@ impl Scanner {
     }
 
     /// Looks in an answer for what proves an attempt.
-    fn prove(&mut self, text: &str) {
+    fn prove(&mut self, at: &Location<'_>, text: &str) {
         if self.answer_left == 0 || text.len() < 6 {
             return;
         }
+        let mut end = text.len().min(self.answer_left);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let text = text.get(..end).unwrap_or_default();
         let bytes = text.as_bytes();
-        let bytes = bytes.get(..bytes.len().min(self.answer_left)).unwrap_or_default();
         self.answer_left -= bytes.len();
         let pack = Arc::clone(&self.pack);
         let fits = Rules::standing_in(&pack.answers, &pack.answer_rules, bytes);
         for id in fits.iter() {
             let Some(rule) = pack.get(id) else { continue };
-            if rule.pattern.as_ref().is_none_or(|p| p.is_match(Input::new(bytes))) {
-                self.proven(id, rule.class);
+            let found = match &rule.pattern {
+                Some(pattern) => pattern.find(Input::new(bytes)).map(|m| m.range()),
+                None => Some(0..0),
+            };
+            if let Some(part) = found {
+                self.proven(id, rule.class, at, (text, part));
             }
         }
-        if self.page && self.payloads.iter().any(|p| memchr::memmem::find(bytes, p.as_bytes()).is_some()) {
+        let mut payloads = self.payloads.iter().filter(|_| self.page);
+        let back = payloads.find_map(|p| Some((memchr::memmem::find(bytes, p.as_bytes())?, p.len())));
+        if let Some((start, length)) = back {
             let reflected = pack.rules().find(|(_, r)| r.class == Class::Xss && r.looks_at(Place::Answer));
             if let Some((id, _)) = reflected {
-                self.proven(id, Class::Xss);
+                self.proven(id, Class::Xss, at, (text, start..start + length));
             }
         }
     }
 
-    fn proven(&mut self, proof: RuleId, class: Class) {
+    fn proven(&mut self, proof: RuleId, class: Class, at: &Location<'_>, (text, part): (&str, Range<usize>)) {
+        let mut any = false;
         for attempt in self.attempts.iter_mut().filter(|a| a.class == class && a.proof.is_none()) {
             attempt.proof = Some(proof);
+            any = true;
+        }
+        if any && self.proofs.len() < PROOF_LIMIT {
+            self.proofs.push(Proof::of(class, at, text, part));
         }
     }
 }
@@ -272,7 +299,7 @@ impl Visitor for Scanner {
             return;
         };
         if self.side == Side::Answer {
-            self.prove(text);
+            self.prove(at, text);
             return;
         }
         let place = if self.in_query { Place::Query } else { Place::Body };
@@ -283,43 +310,6 @@ impl Visitor for Scanner {
         {
             self.look(Place::Name, &at.path(), || at.path());
         }
-    }
-}
-
-/// Values of heads in which nothing was found: agents, hosts, referrers, cookies and paths come again and again.
-///
-/// They are kept whole, so that none is taken for another; what stands here changes the speed alone.
-#[derive(Debug)]
-struct Clean {
-    slots: Vec<(Place, Vec<u8>)>,
-}
-
-impl Default for Clean {
-    fn default() -> Self {
-        Clean { slots: vec![(Place::Header, Vec::new()); Clean::SLOTS] }
-    }
-}
-
-impl Clean {
-    const SLOTS: usize = 1024;
-    const LONGEST: usize = 512;
-
-    fn knows(&self, place: Place, value: &[u8]) -> bool {
-        self.slots.get(Self::slot(value)).is_some_and(|(p, v)| *p == place && v == value)
-    }
-
-    fn learn(&mut self, place: Place, value: &[u8]) {
-        if let Some((known, bytes)) = self.slots.get_mut(Self::slot(value))
-            && value.len() <= Self::LONGEST
-        {
-            *known = place;
-            bytes.clear();
-            bytes.extend_from_slice(value);
-        }
-    }
-
-    fn slot(value: &[u8]) -> usize {
-        hash_bytes(value) as usize % Self::SLOTS
     }
 }
 
@@ -486,6 +476,8 @@ mod tests {
             scanner.request(&get("/download?file=../../../../etc/passwd"));
             scanner.response(&answer(status, "text/plain"));
             walk(Kind::Text, None, body, &Default::default(), &mut scratch, &mut scanner);
+            let parts: Vec<_> = scanner.take_proofs().iter().map(|p| p.text.clone()).collect();
+            assert_eq!(parts, if observed { vec!["root:x:0:0:"] } else { vec![] }, "and no more of the file");
             let attempts = scanner.take();
             let traversal = attempts.iter().find(|a| a.class() == "path-traversal").unwrap();
             assert_eq!((traversal.is_observed(), traversal.location()), (observed, "query:file"));

@@ -118,7 +118,7 @@ function Story({ id, data }: { id: string; data: CampaignDetail }) {
           <p className="story">
             <T>{readable(campaign.signature["story"] ?? "")}</T>
           </p>
-          {data.members_total === 0 ? <p className="notice info">Who took part was forgotten since; the numbers are of before.</p> : null}
+          {data.members_total === 0 ? <p className="notice info">Who took part was forgotten since. Requests and what they came to are told as they were.</p> : null}
           {points.length > 0 ? <CountChart points={points} bucket_s={TIMELINE_S} name="Requests" tone="--malicious-fill" /> : null}
         </Card>
         <Card title="Why we believe it" more={campaign.reasons.length > 0 ? <RowExports name="Reasons" rows={() => reasonRows(campaign.reasons)} /> : null}>
