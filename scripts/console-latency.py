@@ -55,6 +55,10 @@ deep = ""
 for _ in range(20):
     page = json.loads(ask("GET", f"/verdicts?limit=100{deep}")[1])
     deep = f"&cursor={quote(page['next'])}"
+later = ""
+for _ in range(10):
+    page = json.loads(ask("GET", f"/search?q=malicious&limit=50{later}")[1])
+    later = f"&cursor={quote(page['next'])}"
 pages = {
     "overview": ["/overview", "/traffic", "/changes?limit=20", "/campaigns?limit=6", "/endpoints?limit=6", "/health"],
     "inventory": ["/hosts", "/endpoints?limit=100", "/endpoints?limit=100&sort=-calls"],
@@ -73,6 +77,10 @@ pages = {
     "policies": ["/policies", "/approvals", "/allow"],
     "mitigation": ["/mitigation", "/mitigation/entries", "/actions?limit=100", "/audit?limit=100"],
     "search": ["/search?q=checkout", "/search?q=198.18.203", "/search?q=scraping"],
+    "search, a word of very many": ["/search?q=malicious&limit=50"],
+    "search, words of very many": ["/search?q=malicious%20ip&limit=50"],
+    "search, a part of an address": ["/search?q=198&limit=50"],
+    "search, page 11": [f"/search?q=malicious&limit=50{later}"],
     "settings": ["/settings", "/health", "/users", "/tokens"],
 }
 pool = concurrent.futures.ThreadPoolExecutor(6)

@@ -6,7 +6,8 @@
 A client and a server talk in network namespaces of their own, `sidetap watch` has a mirror port. It is killed at a moment by chance, 6 to
 12 s after it began; then the store has to be whole. Says how old the newest request in it was (least, median, worst), and the same of
 the newest one that was judged: a request is judged two seconds of traffic after it came, when its answer is there or late. The same of
-the inventory: when the endpoint that they go to was called last. Needs root.
+the inventory: when the endpoint that they go to was called last. Judgement comes with the end of each second of traffic; how long after
+that end what was judged is in the store is told too. Needs root.
 """
 
 import os
@@ -78,7 +79,8 @@ def killed(work, n):
     store, log = f"{work}/{n}.db", open(f"{work}/{n}.log", "w")
     command = [binary, "watch", "-i", "eth0", "--store", store, "--hash-key", f"{work}/key", "--listen", "127.0.0.1:0"]
     watch = inside("m", *command, stdout=log, stderr=log)
-    time.sleep(random.uniform(6, 12))
+    until = time.time() + random.uniform(6, 12)
+    delays = written(store, until)
     watch.send_signal(signal.SIGKILL)
     at = time.time()
     watch.wait()
@@ -87,7 +89,25 @@ def killed(work, n):
     newest = [sqlite3.connect(store).execute(f"SELECT max({column}) FROM {table}").fetchone()[0]
               for column, table in (("last", "cells"), ("last_seen", "endpoints"))]
     assert all(newest), open(f"{work}/{n}.log").read()
-    return [at - ns / 1e9 for ns in newest]
+    return [at - ns / 1e9 for ns in newest], delays
+
+
+def written(store, until):
+    """How long after the end of a second of traffic what was judged with it is in the store, looked at each 5 ms."""
+    reader, before, delays = None, None, []
+    while time.time() < until:
+        time.sleep(0.005)
+        try:
+            reader = reader or sqlite3.connect(f"file:{store}?mode=ro", uri=True)
+            newest = reader.execute("SELECT max(last) FROM cells").fetchone()[0]
+        except sqlite3.OperationalError:
+            continue
+        if newest and before and newest > before:
+            delays.append(time.time() - newest / 1e9 - HELD_S)
+        before = newest
+    if reader:
+        reader.close()
+    return delays
 
 
 with tempfile.TemporaryDirectory() as work:
@@ -97,7 +117,7 @@ with tempfile.TemporaryDirectory() as work:
         others.append(inside("s", sys.executable, "-c", SERVER))
         time.sleep(1)
         others.append(inside("c", sys.executable, "-c", CLIENT, str(rate)))
-        both = [killed(work, n) for n in range(rounds)]
+        both, delays = zip(*(killed(work, n) for n in range(rounds)))
     finally:
         for other in others:
             other.kill()
@@ -109,3 +129,6 @@ for what, ages in zip(("request", "call in the inventory"), map(sorted, zip(*bot
     least, middle, worst = ages[0], statistics.median(ages), ages[-1]
     print(f"newest {what} in the store: {least:.1f} to {worst:.1f} s old, median {middle:.1f} s")
     print(f"  of what was judged by then: {least - HELD_S:.2f} to {worst - HELD_S:.2f} s, median {middle - HELD_S:.2f} s")
+all_delays = sorted(d for one in delays for d in one)
+print(f"from the end of a second of traffic until what was judged with it is in the store: {all_delays[0]:.2f} to {all_delays[-1]:.2f} s, "
+      f"median {statistics.median(all_delays):.2f} s, p95 {all_delays[int(len(all_delays) * 0.95)]:.2f} s ({len(all_delays)} times)")

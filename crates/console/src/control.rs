@@ -110,7 +110,7 @@ pub trait Control: Send + Sync + 'static {
         Err(Refused::without("network intelligence"))
     }
 
-    /// What is on the devices.
+    /// What is on the devices; by which rule is filled in from the store.
     fn entries(&self, _store: &Store) -> Done {
         Err(Refused::without("devices"))
     }

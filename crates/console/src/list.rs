@@ -183,25 +183,49 @@ impl PartOf {
 
     /// Answers with the part, or with all rows as a download called `name`.
     pub(crate) fn answer<T: Serialize>(&self, rows: &[T], known: Known, name: &'static str) -> Response {
-        let mut rows: Vec<serde_json::Value> =
-            rows.iter().filter_map(|r| serde_json::to_value(r).ok()).collect();
-        rows.retain(|row| {
-            let text = row.to_string().to_lowercase();
-            let is = |name: &str, values: &Vec<String>| {
-                row.get(name).and_then(|v| v.as_str()).is_some_and(|v| values.iter().any(|w| w == v))
-            };
-            self.words.iter().all(|w| text.contains(w)) && self.filters.iter().all(|(n, v)| is(n, v))
-        });
+        let rows = rows.iter().filter_map(|r| serde_json::to_value(r).ok()).collect();
+        let Ok(answer) = self.answer_filled(rows, known, name, |_| Ok::<_, std::convert::Infallible>(()));
+        answer
+    }
+
+    /// The same of rows in which something is filled in where somebody looks at it: in those of the part, unless words are looked for or
+    /// all are taken.
+    pub(crate) fn answer_filled<E>(
+        &self,
+        mut rows: Vec<serde_json::Value>,
+        known: Known,
+        name: &'static str,
+        mut fill: impl FnMut(&mut serde_json::Value) -> Result<(), E>,
+    ) -> Result<Response, E> {
+        let is = |row: &serde_json::Value, name: &str, values: &[String]| {
+            row.get(name).and_then(|v| v.as_str()).is_some_and(|v| values.iter().any(|w| w == v))
+        };
+        rows.retain(|row| self.filters.iter().all(|(n, v)| is(row, n, v)));
+        let as_page = self.format == Format::Page;
+        let late = as_page && self.words.is_empty();
+        if !late {
+            rows.iter_mut().try_for_each(&mut fill)?;
+        }
+        if !self.words.is_empty() {
+            rows.retain(|row| {
+                let text = row.to_string().to_lowercase();
+                self.words.iter().all(|w| text.contains(w))
+            });
+        }
         if let Some((by, descending)) = &self.sort {
             rows.sort_by(|a, b| order(a.get(by), b.get(by)));
             if *descending {
                 rows.reverse();
             }
         }
-        if self.format == Format::Page {
-            return Json(page_of(rows, self.limit, self.offset)).into_response();
+        if !as_page {
+            return Ok(file(&rows, known, self.format, name));
         }
-        file(&rows, known, self.format, name)
+        let mut page = page_of(rows, self.limit, self.offset);
+        if late {
+            page.rows.iter_mut().try_for_each(fill)?;
+        }
+        Ok(Json(page).into_response())
     }
 }
 

@@ -45,6 +45,10 @@ impl Hits {
 struct Fits {
     sql: String,
     values: Vec<String>,
+    /// What is asked of the search itself.
+    long: String,
+    /// Whether words that it does not know choose among what it finds.
+    chosen: bool,
 }
 
 impl Store {
@@ -82,7 +86,8 @@ impl Store {
         let mut statement = self.connection.prepare_cached(&sql)?;
         let n: i64 = statement.query_row(params_from_iter(&fits.values), |r| r.get(0))?;
         let all = usize::try_from(n).unwrap_or(0);
-        found.more |= all > MOST;
+        // Where short words choose among the newest alone, older ones may have them too.
+        found.more |= all > MOST || fits.chosen && self.is_found_often(&fits.long, table.numbers())?;
         let all = all.min(MOST);
         let skipped = from.saturating_sub(found.total).min(all);
         let wanted = limit.saturating_sub(found.rows.len()).min(all - skipped);
@@ -153,11 +158,13 @@ fn fits(table: Table, words: &[String]) -> Fits {
     let (long, short): (Vec<&String>, Vec<&String>) = words.iter().partition(|w| w.chars().count() >= 3);
     let (mut conditions, mut values) = (Vec::new(), Vec::new());
     let newest = format!("ORDER BY 1 DESC LIMIT {OFTEN}");
+    let (chosen, words) = (!long.is_empty() && !short.is_empty(), long.iter().map(|w| quoted(w)));
+    let all_long = words.collect::<Vec<_>>().join(" AND ");
     if long.is_empty() {
         let all = format!("SELECT n FROM things WHERE n > {above} AND n < {below} {newest}");
         conditions.push(format!("t.n IN ({all})"));
     } else {
-        values.push(long.iter().map(|w| quoted(w)).collect::<Vec<_>>().join(" AND "));
+        values.push(all_long.clone());
         conditions.push(format!(
             "t.n IN (SELECT s.rowid FROM search s WHERE s.search MATCH ? AND s.rowid > {above} AND s.rowid < {below} {newest})"
         ));
@@ -166,7 +173,7 @@ fn fits(table: Table, words: &[String]) -> Fits {
         conditions.push("instr(lower(t.title || ' ' || t.detail), ?) > 0".to_owned());
         values.push(word.to_lowercase());
     }
-    Fits { sql: conditions.join(" AND "), values }
+    Fits { sql: conditions.join(" AND "), values, long: all_long, chosen }
 }
 
 fn hit(row: &rusqlite::Row<'_>) -> rusqlite::Result<Hit> {

@@ -73,18 +73,27 @@ pub static SENSITIVE: List = List {
     default_sort: "count",
 };
 
-/// What is done about a finding at the time of the statement, in SQL.
-macro_rules! status {
+/// What people said is done about a finding, where they said something and it still holds.
+macro_rules! said {
     () => {
-        "CASE
-    WHEN w.status IS NULL THEN CASE WHEN EXISTS (SELECT 1 FROM taught t WHERE t.rule = n.rule AND t.endpoint IN ('', n.endpoint))
-        THEN 'false-positive' ELSE 'open' END
-    WHEN w.status = 'accepted' AND w.expires_at <= now() THEN 'open'
+        "CASE WHEN w.status = 'accepted' AND w.expires_at <= now() THEN 'open'
     WHEN w.status = 'fixed' AND n.last_seen > w.seen THEN 'open'
     ELSE w.status END"
     };
 }
 
+/// What is done about a finding at the time of the statement, in SQL.
+macro_rules! status {
+    () => {
+        concat!(
+            "CASE WHEN w.status IS NOT NULL THEN ",
+            said!(),
+            " WHEN EXISTS (SELECT 1 FROM taught t WHERE t.rule = n.rule AND t.endpoint IN ('', n.endpoint)) THEN 'false-positive' ELSE 'open' END"
+        )
+    };
+}
+
+pub(crate) use said;
 pub(crate) use status;
 
 /// `GET /findings`.

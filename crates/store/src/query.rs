@@ -476,6 +476,19 @@ mod tests {
     }
 
     #[test]
+    fn a_search_that_looks_at_the_newest_alone_says_that_there_may_be_more() {
+        let (_dir, store) = store();
+        let asked = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|w| (*w).to_owned()).collect();
+            let found = store.search(&words, 0, 50).unwrap();
+            (found.total, found.more)
+        };
+        assert_eq!(asked(&["v-003"]), (1, false));
+        assert_eq!(asked(&["malicious", "39"]), (1, true), "of the older ones nobody knows");
+        assert_eq!(asked(&["a.test/rare", "ip"]), (1, false), "all that have the long word were looked at");
+    }
+
+    #[test]
     fn places_follow_the_verdict() {
         let (_dir, mut store) = store();
         let mut verdict = store.verdict("v-003").unwrap().unwrap();

@@ -9,7 +9,7 @@ use sidetap_model::rows::{CampaignRow, SensitiveRow, Summary, TrafficPoint};
 
 use crate::error::StoreError;
 use crate::items::HostItem;
-use crate::lists::{labels, status};
+use crate::lists::{labels, said, status};
 use crate::open::Store;
 use crate::schema::Table;
 
@@ -252,9 +252,11 @@ impl Store {
 
     /// Findings counted, in one look at all of them.
     pub fn finding_counts(&self) -> Result<FindingCounts, StoreError> {
+        // What was taught is little: to look it up here costs a quarter of a look into its table for each finding.
+        let taught = self.taught()?;
         let sql = concat!(
-            "SELECT n.severity, n.kind, n.rule, n.host, ",
-            status!(),
+            "SELECT n.severity, n.kind, n.rule, n.host, n.endpoint, ",
+            said!(),
             " FROM now_findings n LEFT JOIN work w ON w.finding = n.id"
         );
         let mut counts = FindingCounts::default();
@@ -262,16 +264,33 @@ impl Store {
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let text = |n| row.get_ref(n)?.as_str().map_err(rusqlite::Error::from);
-            let status = text(4)?;
+            let (rule, endpoint) = (text(2)?, text(4)?);
+            let is_false = || taught.get(rule).is_some_and(|at| at.contains("") || at.contains(endpoint));
+            let status = match row.get_ref(5)?.as_str_or_null().map_err(rusqlite::Error::from)? {
+                Some(status) => status,
+                None if is_false() => "false-positive",
+                None => "open",
+            };
             add_one(&mut counts.by_status, status);
             if matches!(status, "open" | "assigned") {
                 add_one(&mut counts.by_severity, text(0)?);
                 add_one(&mut counts.by_kind, text(1)?);
-                add_one(&mut counts.by_rule, text(2)?);
+                add_one(&mut counts.by_rule, rule);
                 add_one(&mut counts.by_host, text(3)?);
             }
         }
         Ok(counts)
+    }
+
+    /// Where findings of a rule are false ones: endpoints, of which an empty one stands for all.
+    fn taught(&self) -> Result<BTreeMap<String, BTreeSet<String>>, StoreError> {
+        let mut out: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut statement = self.connection.prepare_cached("SELECT rule, endpoint FROM taught")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            out.entry(row.get(0)?).or_default().insert(row.get(1)?);
+        }
+        Ok(out)
     }
 
     /// Sensitive data counted, the most frequent first.

@@ -257,6 +257,11 @@ fn findings_are_worked_on() {
     let f5 = store.finding("f5").unwrap().unwrap();
     assert_eq!((f5.work.status.as_str(), f5.work.by_rule), ("false-positive", true), "of the same rule");
     assert_eq!(status(&store, "f2"), "open", "of another rule");
+    let counted = store.finding_counts().unwrap().by_status;
+    assert!(counted["false-positive"] > 1 && counted.values().sum::<u64>() == 6, "{counted:?}");
+    for (is, n) in &counted {
+        assert_eq!(store.finding_list(&where_(&FINDINGS, "status", any(is))).unwrap().total, *n, "{is}");
+    }
     store
         .work_on(&["f3".into()], &WorkChange { scope: Scope::Rule, ..say("open") }, "anna", at(503))
         .unwrap();

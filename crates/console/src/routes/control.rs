@@ -225,8 +225,16 @@ async fn devices(State(app): State<App>) -> Result<Json<Value>, Problem> {
 
 async fn entries(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem> {
     let part = PartOf::of(pairs, &["device", "response"], &["since", "expires_at", "subject"])?;
-    let Json(all) = ask(&app, |c, store| c.entries(store)).await?;
-    Ok(part.answer(&rows_of(all), Known::First(ENTRY), "entries"))
+    let control = Arc::clone(&app.control);
+    app.read(move |store| {
+        let rows = rows_of(control.entries(store)?);
+        part.answer_filled(rows, Known::First(ENTRY), "entries", |row| {
+            let policy = row["verdict"].as_str().map(|v| store.policy_of(v)).transpose()?.flatten();
+            row["policy"] = json!(policy);
+            Ok(())
+        })
+    })
+    .await
 }
 
 async fn plan(State(app): State<App>, Input(body): Input<Push>) -> Result<Json<Value>, Problem> {

@@ -269,13 +269,12 @@ impl OnDevices {
         let mut on: Vec<_> = on.collect();
         on.sort_by_key(|(_, e)| std::cmp::Reverse(e.since));
         let rows = on.into_iter().map(|((device, subject, response), e)| {
-            let policy = e.verdict.as_deref().map(|v| store.policy_of(v)).transpose()?.flatten();
-            Ok(json!({
-                "device": device, "subject": subject, "response": response, "verdict": e.verdict, "policy": policy,
+            json!({
+                "device": device, "subject": subject, "response": response, "verdict": e.verdict,
                 "since": e.since, "expires_at": e.expires_at, "state": "on-device",
-            }))
+            })
         });
-        rows.collect()
+        Ok(rows.collect())
     }
 
     /// Reads what was done since; all of it where rows have gone since then, for their age or because somebody is forgotten.
