@@ -234,7 +234,7 @@ facts! {
     Targets = "part.targets", "different things that the part asks for: accounts, ids, codes or parameters";
     TargetRatio = "part.target-ratio", "different things for each request";
     TargetsPerClient = "part.targets-per-client", "different things for each client of the part, on average";
-    RestTargetsPerClient = "rest.targets-per-client", "requests, under which 95 % of the rest's clients stay";
+    RestTargetsPerClient = "rest.targets-per-client", "requests, which 95 % of the rest's clients do not exceed";
     ActExcess = "part.act-excess", "how many times more than half of the others a client calls, whatever it asks for";
     TargetExcess = "part.target-excess", "how many times more things than 95 % of the rest";
     Narrow = "part.narrow", "share of clients that call little else and load no assets";
@@ -413,7 +413,9 @@ impl Fact {
         if each && value == 0.0 {
             return format!("not counted: {text}");
         }
-        let value = if text.starts_with("different ") && !each { value.round() } else { value };
+        // What fades with time, or is counted roughly, is told as a whole number.
+        let rough = text.starts_with("different ") || self == Fact::AgentsOnAddress;
+        let value = if rough && !each { value.round() } else { value };
         match self.kind() {
             Telling::Mark if self == Fact::AgentVerified && value < 0.5 => {
                 "its operator publishes other addresses".to_owned()
@@ -424,10 +426,16 @@ impl Fact {
                 format!("{:.0} % of {}", value * 100.0, text.trim_start_matches("share of "))
             }
             Telling::Number if value == 1.0 => format!("1 {}", of_one(text)),
-            Telling::Number if value.fract() == 0.0 || value >= 100.0 => format!("{value:.0} {text}"),
+            Telling::Number if value.fract() == 0.0 || value >= 100.0 => format!("{} {text}", grouped(value)),
             Telling::Number if value.abs() < 1.0 => format!("{} {text}", fraction(value)),
             Telling::Number => format!("{value:.1} {text}"),
         }
+    }
+
+    /// The unit that a number of it has, where it has one.
+    pub(crate) fn unit(self) -> Option<&'static str> {
+        let first = self.meaning().split(' ').next().unwrap_or_default();
+        Some(first).filter(|word| matches!(*word, "milliseconds" | "seconds" | "bytes"))
     }
 
     /// The fact of this name.
@@ -459,6 +467,20 @@ fn of_one(text: &str) -> String {
         _ => word.strip_suffix('s').unwrap_or(word),
     };
     format!("{different}{one}{more}")
+}
+
+/// A whole number with its thousands apart: `1,280`.
+pub(crate) fn grouped(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (n, digit) in digits.chars().enumerate() {
+        let left = digits.len() - n;
+        if n > 0 && left % 3 == 0 && digit.is_ascii_digit() && !out.ends_with('-') {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
 }
 
 /// A number below one with two digits that say something.
@@ -537,7 +559,7 @@ mod tests {
             (Fact::SecretsPerAccount, 0.0, "not counted: passwords for each account"),
             (Fact::PerClient, 199.0, "199 requests for each client of the part, on average"),
             (Fact::TargetsPerClient, 2.5, "2.5 different things for each client of the part, on average"),
-            (Fact::RestTargetsPerClient, 1.0, "1 request, under which 95 % of the rest's clients stay"),
+            (Fact::RestTargetsPerClient, 1.0, "1 request, which 95 % of the rest's clients do not exceed"),
             (Fact::PartAccounts, 380.6, "381 different accounts in the part"),
             (Fact::PartAccounts, 1.0, "1 different account in the part"),
             (
@@ -545,11 +567,23 @@ mod tests {
                 640.0,
                 "640 milliseconds between the requests of a client of the part, in the median",
             ),
+            (
+                Fact::PaceMs,
+                1280.4,
+                "1,280 milliseconds between the requests of a client of the part, in the median",
+            ),
+            (Fact::AgentsOnAddress, 45.9, "46 agent strings seen at the address"),
             (Fact::Fails, 1.0, "1 call that the application refused"),
         ];
         for (fact, value, text) in told {
             assert_eq!(fact.told(value), text);
         }
+    }
+
+    #[test]
+    fn thousands_stand_apart() {
+        let said = [0.0, 999.0, 1000.0, -999.0, -1000.0, 1_234_567.0].map(grouped);
+        assert_eq!(said, ["0", "999", "1,000", "-999", "-1,000", "1,234,567"]);
     }
 
     #[test]

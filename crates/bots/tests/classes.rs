@@ -57,7 +57,7 @@ fn credential_stuffing_over_many_addresses() {
     assert_eq!(outcome("accounts-tried"), outcome("requests-to-target"), "{:?}", campaigns[0].outcome);
     assert_eq!(outcome("accounts-taken"), 3);
     let story = &campaigns[0].signature["story"];
-    assert!(story.contains("How far it got: accounts taken 3, accounts tried 1"), "{story}");
+    assert!(story.contains("How far it got: 3 accounts taken, 1"), "{story}");
 }
 
 #[test]

@@ -224,7 +224,7 @@ impl Engine {
             many(members as u64, "client"),
             many(ips.len().max(1) as u64, "address"),
             many(requests, "request"),
-            self.endpoint_names(campaign).join(", "),
+            self.endpoint_names(campaign).join(", ").replace("(not found)", " (not found)"),
         )];
         if agents > 1 {
             told.push(format!("They called themselves {agents} different things."));
@@ -234,7 +234,7 @@ impl Engine {
             .filter(|(name, n)| {
                 **n > 0 && !matches!(name.as_str(), TO_TARGET | "bytes" | "succeeded" | "refused")
             })
-            .map(|(name, n)| format!("{} {n}", name.replace('-', " ")))
+            .map(|(name, n)| so_many(*n, name))
             .collect();
         if !reached.is_empty() {
             told.push(format!("How far it got: {}.", reached.join(", ")));
@@ -248,6 +248,19 @@ impl Engine {
     }
 }
 
+/// What came of an attack: `accounts-tried` of so many.
+fn so_many(n: u64, name: &str) -> String {
+    let mut is_one = n == 1;
+    let words = name.split('-').map(|word| match word.strip_suffix('s').filter(|_| is_one) {
+        Some(word) => {
+            is_one = false;
+            word
+        }
+        None => word,
+    });
+    format!("{n} {}", words.collect::<Vec<_>>().join(" "))
+}
+
 fn many(n: u64, what: &str) -> String {
     match n {
         1 => format!("1 {what}"),
@@ -257,13 +270,15 @@ fn many(n: u64, what: &str) -> String {
 }
 
 fn lasting(from: Ts, to: Ts) -> String {
-    let seconds = to.since(from).max(0) / 1_000_000_000;
-    match seconds {
-        0 => "less than a second".to_owned(),
-        1..120 => many(seconds.unsigned_abs(), "second"),
-        120..7200 => format!("{} minutes", seconds / 60),
-        7200..172_800 => format!("{} hours", seconds / 3600),
-        _ => format!("{} days", seconds / 86_400),
+    let nanos = to.since(from).max(0);
+    // To the nearest, as the pages have it.
+    let of = |seconds: i64| (nanos / 1_000_000 + seconds * 500) / (seconds * 1000);
+    match of(1) {
+        _ if nanos < 1_000_000_000 => "less than a second".to_owned(),
+        seconds @ ..120 => many(seconds.unsigned_abs(), "second"),
+        120..7200 => format!("{} minutes", of(60)),
+        7200..172_800 => format!("{} hours", of(3600)),
+        _ => format!("{} days", of(86_400)),
     }
 }
 
@@ -331,8 +346,15 @@ mod tests {
     fn times_read_as_people_say_them() {
         let at = |s: i64| Ts::from_parts(1_790_000_000 + s, 0);
         let said: Vec<String> =
-            [0, 1, 90, 600, 9000, 200_000].iter().map(|s| lasting(at(0), at(*s))).collect();
-        assert_eq!(said, ["less than a second", "1 second", "90 seconds", "10 minutes", "2 hours", "2 days"]);
+            [0, 1, 90, 238, 600, 8900, 200_000].iter().map(|s| lasting(at(0), at(*s))).collect();
+        assert_eq!(
+            said,
+            ["less than a second", "1 second", "90 seconds", "4 minutes", "10 minutes", "2 hours", "2 days"]
+        );
+        assert_eq!(lasting(at(0), at(22).plus(600_000_000)), "23 seconds");
+        let came = [so_many(170, "ids-found"), so_many(1, "accounts-taken"), so_many(1, "sign-ups-tried")];
+        assert_eq!(came, ["170 ids found", "1 account taken", "1 sign up tried"]);
+        assert_eq!([so_many(1, "declined"), so_many(1, "unknown-users")], ["1 declined", "1 unknown user"]);
         assert_eq!(many(2, "address"), "2 addresses");
     }
 }

@@ -266,7 +266,10 @@ impl Indicator {
                 _ if c.fact == Fact::Resembles => "not so with others".to_owned(),
                 Telling::Mark => "not so with others".to_owned(),
                 Telling::Share => format!("usually {op} {} %", short(c.value * 100.0)),
-                Telling::Number => format!("usually {op} {}", short(c.value)),
+                Telling::Number => {
+                    let unit = c.fact.unit().map(|unit| format!(" {unit}")).unwrap_or_default();
+                    format!("usually {op} {}{unit}", short(c.value))
+                }
             }
         })
     }
@@ -304,7 +307,7 @@ impl Indicator {
 }
 
 pub(crate) fn short(v: f64) -> String {
-    if v.fract() == 0.0 { format!("{v:.0}") } else { format!("{v:.2}") }
+    if v.fract() == 0.0 { crate::facts::grouped(v) } else { format!("{v:.2}") }
 }
 
 fn facts_of(map: &std::collections::BTreeMap<String, f64>) -> Result<Facts, String> {

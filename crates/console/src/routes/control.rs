@@ -134,7 +134,9 @@ impl RedoBody {
         let mut named = named.into_iter().flatten();
         match (named.next(), named.next()) {
             (Some(what), None) => Ok(what),
-            _ => Err(Problem::bad_body("name one of all (true), verdict, policy, campaign and since")),
+            _ => {
+                Err(Problem::bad_body("name exactly one of all (true), verdict, policy, campaign and since"))
+            }
         }
     }
 }
@@ -389,21 +391,21 @@ async fn allow(
         _ => !value.is_empty() && value.len() <= 1_000,
     };
     if !fits {
-        return Err(Problem::bad_body(format!("value: not one of kind {}", kind.name())));
+        return Err(Problem::bad_body(format!("value: it does not fit the kind {}", kind.name())));
     }
     if matches!(kind, AllowKind::Cidr) && is_too_wide(&value) {
         let why = "value: it would let most attackers in, and devices too; of IPv4 at least /8 and of IPv6 at least /19 is taken";
         return Err(Problem::bad_body(why));
     }
     if matches!(kind, AllowKind::Fingerprint) && !is_fingerprint(&value) {
-        return Err(Problem::bad_body("value: no fingerprint as outputs spell it, like s2-0123456789abcdef"));
+        return Err(Problem::bad_body("value: no fingerprint as pages spell it, like s2-0123456789abcdef"));
     }
     if reason.is_empty() || reason.chars().count() > 1_000 {
         return Err(Problem::bad_body("reason: 1 to 1000 characters"));
     }
     let now = app.now();
     if expires_at.is_some_and(|t| t <= now) {
-        return Err(Problem::bad_body("expires_at: that is over already"));
+        return Err(Problem::bad_body("expires_at: this time is over already"));
     }
     let value = app.control.allow_value(kind.name(), &value)?;
     let mut row = AllowedRow {

@@ -206,7 +206,7 @@ fn is_user(store: &Store, change: &WorkChange, now: Ts) -> Result<(), Problem> {
 fn checked(change: FindingChange, now: Ts) -> Result<WorkChange, Problem> {
     let until = change.expires_at.flatten();
     if until.is_some_and(|t| t <= now) {
-        return Err(Problem::bad_body("expires_at: that is over already"));
+        return Err(Problem::bad_body("expires_at: this time is over already"));
     }
     if matches!(change.status, Some(Status::Assigned)) && change.assignee == Some(None) {
         return Err(Problem::bad_body("assigned: to whom? name an assignee"));

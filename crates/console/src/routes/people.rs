@@ -120,7 +120,7 @@ async fn add_user(
     let made = app
         .write(move |store| {
             if !store.add_user(&name, body.role.name(), &hashed, now)? {
-                return Err(Problem::conflict("there is a user of this name"));
+                return Err(Problem::conflict("there is a user of this name already"));
             }
             store.record_audit(&caller.audit(
                 now,
@@ -148,7 +148,7 @@ async fn change_user(
         exists(store, &name, now)?;
         let role = body.role.map(Role::name);
         if !store.change_user(&name, role, body.disabled, hashed.as_deref())? {
-            return Err(Problem::conflict("the last administrator stays one"));
+            return Err(Problem::conflict("the last administrator has to stay one"));
         }
         let tokens = if body.remove_tokens { store.remove_tokens_of(&name)? } else { 0 };
         let detail = json!({
@@ -169,7 +169,7 @@ async fn remove_user(
     app.write(move |store| {
         exists(store, &name, now)?;
         if !store.remove_user(&name)? {
-            return Err(Problem::conflict("the last administrator stays one"));
+            return Err(Problem::conflict("the last administrator has to stay one"));
         }
         Ok(store.record_audit(&caller.audit(now, "user.remove", json!({ "user": name })))?)
     })

@@ -106,7 +106,7 @@ async fn set_up(
     Input(body): Input<SetUp>,
 ) -> Result<Response, Problem> {
     if !app.access.awaits_setup() {
-        return Err(Problem::conflict("the administrator is made already"));
+        return Err(Problem::conflict("there is an administrator already"));
     }
     let mut keys = vec![Key::SetUp];
     keys.extend(address(peer));
@@ -122,7 +122,7 @@ async fn set_up(
     let (user, by) = (name.clone(), name.clone());
     let first = move |store: &mut Store| match store.add_first_user(&user, &hashed, now)? {
         true => Ok(()),
-        false => Err(Problem::conflict("the administrator is made already")),
+        false => Err(Problem::conflict("there is an administrator already")),
     };
     let begun = begin(&app, name, Role::Admin, "session.set-up", first).await;
     if app.read(|store| Ok(!store.has_no_users()?)).await? {

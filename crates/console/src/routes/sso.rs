@@ -51,7 +51,7 @@ fn sso(app: &App) -> Result<Arc<Sso>, Problem> {
 async fn start(State(app): State<App>) -> Result<Response, Problem> {
     let (sso, now) = (sso(&app)?, app.now());
     if app.access.awaits_setup() {
-        return Err(Problem::conflict("the administrator is to be made first"));
+        return Err(Problem::conflict("create the administrator first, with the one-time token"));
     }
     match blocking(move || sso.begin(now)).await {
         Ok((url, state)) => {

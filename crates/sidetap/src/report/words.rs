@@ -88,6 +88,7 @@ pub(crate) fn class_name(id: &str) -> String {
         "id-enumeration" => "Id enumeration",
         "bola" => "Broken object level authorization",
         "sqli" => "SQL injection",
+        "vuln-scan" => "Vulnerability scan",
         other => return words(other),
     };
     name.to_owned()

@@ -75,6 +75,7 @@ const CLASS_NAMES: Record<string, string> = {
   "id-enumeration": "Id enumeration",
   bola: "Broken object level authorization",
   sqli: "SQL injection",
+  "vuln-scan": "Vulnerability scan",
 };
 
 /** A class id as an analyst says it. */
@@ -90,6 +91,7 @@ export function outcomeName(id: string, count: number): string {
 }
 
 const TYPES: Record<string, string> = {
+  "one-time-code": "One-time code",
   bic: "Bank code (BIC)",
   btc: "Bitcoin address",
   dob: "Date of birth",

@@ -53,7 +53,13 @@ export function Span({ from, to }: { from: string; to: string }) {
   const sameDay = from.slice(0, 10) === to.slice(0, 10);
   return (
     <span className="nowrap" title={`${from} to ${to} (UTC)`}>
-      {time(from)} – {sameDay ? clock(to) : time(to)} <span className="muted">({between(from, to)})</span>
+      {time(from)}
+      {to === from ? null : (
+        <>
+          {" "}
+          – {sameDay ? clock(to) : time(to)} <span className="muted">({between(from, to)})</span>
+        </>
+      )}
     </span>
   );
 }

@@ -502,14 +502,16 @@ impl Control for Commands {
     }
 
     fn allow_value(&self, kind: &str, value: &str) -> Result<String, Refused> {
-        let wrong = || Refused::Bad { detail: format!("value: not one of kind {kind}"), errors: json!([]) };
+        let wrong =
+            || Refused::Bad { detail: format!("value: it does not fit the kind {kind}"), errors: json!([]) };
         let known = serde_json::from_value(Value::String(kind.to_owned())).map_err(|_| wrong())?;
         self.own_key(known, value)?;
         spelled(known, value, &self.key).ok_or_else(wrong)
     }
 
     fn spellings(&self, kind: &str, value: &str) -> Result<Vec<String>, Refused> {
-        let wrong = || Refused::Bad { detail: format!("value: not one of kind {kind}"), errors: json!([]) };
+        let wrong =
+            || Refused::Bad { detail: format!("value: it does not fit the kind {kind}"), errors: json!([]) };
         let known = serde_json::from_value(Value::String(kind.to_owned())).map_err(|_| wrong())?;
         self.own_key(known, value)?;
         Ok(spellings(known, value, &self.key))
