@@ -141,7 +141,7 @@ mod tests {
             assert_eq!(class_name(id.trim_matches('"')), name.trim_matches('"'));
             seen += 1;
         }
-        assert_eq!(seen, 10);
+        assert_eq!(seen, 11);
         assert_eq!(class_name("credential-stuffing"), "Credential stuffing");
         let bands = include_str!("../../../console/web/src/lib/format.ts");
         for (least, name) in [(80, "critical"), (60, "high"), (30, "medium")] {
