@@ -1,6 +1,6 @@
 //! Over TLS, with a certificate and key of its own: what is said goes encrypted, and the session's cookie over nothing else.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
 
