@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 . scripts/packages.sh
 
 left_out=""
-if ! install_packages build-essential libpcap-dev; then
+if ! install_packages build-essential libpcap-dev openssl; then
   echo "test.sh: the build fails if a C compiler or libpcap is not there" >&2
 fi
 for package in age tshark haproxy nftables ipset iptables iputils-ping iproute2 nginx-light libnginx-mod-http-js libnginx-mod-http-modsecurity \
