@@ -116,3 +116,69 @@ fn prescriptions_are_told_apart_by_their_numbers_not_by_the_shop() {
     expect(&tried(refill, false, 14, 8, |n| 1_000 + n * 37).judge(), "id-enumeration", 14);
     assert_eq!(convicted(&tried(refill, true, 14, 3, |n| 1_000 + n * 37).judge()), []);
 }
+
+#[test]
+fn who_may_not_see_what_is_there_guesses_nothing() {
+    let mut w = World::new();
+    w.honest();
+    for n in 0..40u32 {
+        let (who, t) = (ip(4, n as u8, 1), 95_000 + i64::from(n) * 5_000);
+        visit(&mut w, t, who);
+        let session = format!("Bearer 5e551015e551015e55{n:04}");
+        for i in 0..12u32 {
+            let path = format!("/projects/{}/budget", 40_000 + (n * 12 + i) * 17);
+            let c = call(who, "GET", "/projects/{id}/budget").path(path).chrome();
+            let c = c.header("Authorization", session.clone());
+            w.at(t + 4_000 + i64::from(i) * 40, &if n % 4 == 0 { c.status(403) } else { c });
+        }
+    }
+    assert_eq!(convicted(&w.judge()), []);
+}
+
+#[test]
+fn clerks_who_set_passwords_of_others_anew_are_no_crowd() {
+    let mut w = tried(forgotten, true, 0, 0, |n| n);
+    for n in 0..12u32 {
+        let (who, t) = (ip(4, n as u8, 1), 110_000 + i64::from(n) * 9_000);
+        visit(&mut w, t, who);
+        for i in 0..4u32 {
+            w.at(t + 5_000 + i64::from(i) * 9_000, &forgotten(who, 1_000 + n * 4 + i, true));
+        }
+    }
+    assert_eq!(convicted(&w.judge()), []);
+}
+
+#[test]
+fn shoppers_whose_extension_tries_its_list_while_others_guess() {
+    let mut w = tried(coupon, false, 14, 10, |n| 1_000 + n);
+    for n in 0..5u32 {
+        let (who, t) = (ip(4, n as u8, 1), 112_000 + i64::from(n) * 9_000);
+        visit(&mut w, t, who);
+        w.at(t + 2_000, &call(who, "POST", "/api/cart").chrome().body(format!("{{\"sku\":\"{n}\"}}")));
+        for i in 0..10u32 {
+            w.at(t + 5_000 + i64::from(i) * 900, &coupon(who, 5_000 + i, false));
+        }
+    }
+    let engine = w.judge();
+    let found = convicted(&engine);
+    assert!(found.iter().all(|(who, _)| world::is_attacker(*who)), "{found:?}");
+    assert_eq!(found.len(), 14, "{found:?}");
+}
+
+#[test]
+fn a_visitors_cookie_hides_no_guesses() {
+    let mut w = tried(refill, false, 0, 0, |n| n);
+    for n in 0..14u32 {
+        let (who, t) = (bad(n * 300), 110_000 + i64::from(n) * 9_000);
+        let cookie = format!("PHPSESSID=5e551014{n:024}");
+        w.at(t, &call(who, "GET", "/").chrome().html().answers("Set-Cookie", cookie.clone()));
+        for asset in ["/app.js", "/main.css", "/logo.png", "/vendor.js"] {
+            w.at(t + 100, &call(who, "GET", asset).chrome().header("Cookie", cookie.clone()));
+        }
+        for i in 0..8u32 {
+            let c = refill(who, 1_000 + (n * 8 + i) * 37, false).header("Cookie", cookie.clone());
+            w.at(t + 5_000 + i64::from(i) * 6_000, &c);
+        }
+    }
+    expect(&w.judge(), "id-enumeration", 14);
+}

@@ -10,7 +10,7 @@ use super::part::Found;
 use super::slice::Slice;
 use super::unit::{ExchangeId, Unit};
 use crate::facts::Facts;
-use crate::indicators::{Asked, Scope, View};
+use crate::indicators::{Asked, Rule, Scope, View};
 
 /// Calls below which a robot that says what it is is not convicted for the company it keeps.
 const ROBOT: u32 = 20;
@@ -389,8 +389,13 @@ impl Engine {
 
     /// True of the rules that coupons are guessed by: who was given all that he asked for guessed none.
     pub(super) fn guesses(&self, rule: usize) -> bool {
-        let at = self.pack.indicators().iter().position(|i| i.id == "coupon-guess");
-        at.zip(self.pack.rules().get(rule)).is_some_and(|(at, rule)| rule.names(at))
+        self.pack.rules().get(rule).is_some_and(|rule| self.names(rule, "coupon-guess"))
+    }
+
+    /// True of rules that name this indicator.
+    pub(super) fn names(&self, rule: &Rule, indicator: &str) -> bool {
+        let at = self.pack.indicators().iter().position(|i| i.id == indicator);
+        at.is_some_and(|at| rule.names(at))
     }
 
     /// True where the rule names an indicator of this family.

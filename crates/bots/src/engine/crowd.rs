@@ -71,7 +71,8 @@ impl Engine {
         for kind in kinds {
             let (members, known) = self.bare_members(at, kind);
             // An app's users are not those who come with a browser's head.
-            let alike = |m: &BareMember| m.whole && known.agents.contains(&m.agent);
+            let is_app = |m: &BareMember| m.agent == AgentKind::AppLibrary;
+            let alike = |m: &BareMember| m.whole && (!is_app(m) || known.agents.contains(&m.agent));
             let whole: Vec<BareMember> = members.iter().copied().filter(alike).collect();
             if !known.members.is_empty() && self.judge_crowd(at, kind, &whole, &known)
                 || self.judge_crowd(at, kind, &members, &KnownCrowd::default())

@@ -15,6 +15,7 @@ use super::sketch::{Distinct, Map};
 use super::slice::{Slice, Who};
 use super::unit::{Call, ExchangeId, Unit};
 use crate::hash;
+use crate::indicators::Rule;
 use crate::observation::{Observation, Outcome, Part};
 use crate::role::Roles;
 
@@ -26,6 +27,9 @@ const CODES: f64 = 4.0;
 const LOOKUPS: f64 = 5.0;
 /// Hopping clients from which on they are judged together.
 const HOPPERS: usize = 8;
+/// What is compared of what each client tried, and of all clients.
+const WHICH_EACH: usize = 64;
+const WHICH: usize = 65_536;
 /// Failures below which an endpoint is not looked at for what is guessed there.
 const GUESSED: u32 = 40;
 /// Accounts whose failed sign-ins are kept, for each two clients one at most; of more those with few go first.
@@ -206,10 +210,27 @@ impl Tried {
         match self {
             Tried::Accounts => call.ok == 0,
             Tried::Passcodes | Tried::Cards | Tried::Codes | Tried::Lookups => {
-                call.ok.saturating_mul(5) <= call.fails()
+                call.ok.saturating_mul(5) <= self.fails(call)
             }
             Tried::Recoveries => true,
         }
+    }
+
+    /// What failed of it.
+    fn fails(self, call: &Call) -> u32 {
+        match self {
+            // An application whose log-in expired is refused too: of log-ins those count that named an account.
+            Tried::Accounts => call.denied,
+            // What one may not see is there; what is refused is not where most is missing.
+            Tried::Lookups if call.missing >= call.refused => call.missing + call.refused,
+            Tried::Lookups => call.missing,
+            _ => call.fails(),
+        }
+    }
+
+    /// True of what lists go round of.
+    const fn is_of_lists(self) -> bool {
+        matches!(self, Tried::Codes | Tried::Lookups)
     }
 
     /// True of who found a card that is taken after others: beside those who found none he is one of them.
@@ -223,9 +244,11 @@ impl Tried {
 struct Hopper {
     member: Member,
     targets: f64,
-    /// What it tried, where that is known one by one.
+    /// What it tried, as far as that is known one by one.
     which: SmallVec<[u32; 8]>,
     signed: bool,
+    /// Most of what it sends has an API key.
+    keyed: bool,
     /// It tried twice as many.
     deep: bool,
 }
@@ -235,6 +258,8 @@ struct Hoppers {
     members: Vec<Hopper>,
     /// Those that found something at last: they prove nothing.
     lucky: Vec<Hopper>,
+    /// Those that try what goes round: neither these nor those to hold them against.
+    aside: Vec<Member>,
     /// Clients that try more than one, and fewer than these.
     fewer: usize,
 }
@@ -243,20 +268,41 @@ struct Hoppers {
 #[derive(Debug, Default)]
 struct Crowd {
     members: Vec<Member>,
-    /// What they tried, each by itself and all together.
+    /// Those that found a card at last, which some person may who has bad luck meanwhile.
+    lucky: Vec<Member>,
     targets: f64,
-    different: f64,
-    /// Share that is signed in.
+    /// Shares that are signed in, and that have a key.
     signed: f64,
+    keyed: f64,
 }
 
 impl Hoppers {
+    /// Leaves out those most of whose things a quarter of all tried: a list that goes round, coupons that an extension knows.
+    fn leave_lists_out(&mut self) {
+        let mut all: Vec<u32> = Vec::new();
+        for hopper in &self.members {
+            if all.len() + hopper.which.len() <= WHICH {
+                all.extend(&hopper.which);
+            }
+        }
+        all.sort_unstable();
+        let common = (self.members.len() / 4).max(2);
+        let is_common = |value: &u32| {
+            let from = all.partition_point(|v| v < value);
+            all.get(from + common).is_some_and(|v| v == value)
+        };
+        let listed = |h: &Hopper| h.which.iter().filter(|v| is_common(v)).count() * 2 > h.which.len();
+        self.aside.extend(self.members.iter().filter(|h| listed(h)).map(|h| h.member));
+        self.members.retain(|h| !listed(h));
+    }
+
     /// Where as many try so much as try less, and more; or far more try twice as much as try just so much.
     fn stand_apart(&self) -> Option<Crowd> {
         let all = self.members.len();
         let deep = self.members.iter().filter(|m| m.deep).count();
         if all >= HOPPERS.max(2 * self.fewer + 6) {
-            Some(Crowd::of(self.members.iter().chain(self.lucky.iter().take(all))))
+            let lucky = self.lucky.iter().take(all).map(|h| h.member).collect();
+            Some(Crowd { lucky, ..Crowd::of(self.members.iter()) })
         } else if deep >= HOPPERS.max(3 * (all - deep) + 4).max(self.fewer + 6) {
             Some(Crowd::of(self.members.iter().filter(|m| m.deep)))
         } else {
@@ -267,18 +313,16 @@ impl Hoppers {
 
 impl Crowd {
     fn of<'a>(all: impl Iterator<Item = &'a Hopper>) -> Self {
-        let (mut crowd, mut different, mut signed) = (Crowd::default(), BTreeSet::new(), 0u32);
+        let (mut crowd, mut signed, mut keyed) = (Crowd::default(), 0u32, 0u32);
         for hopper in all {
             crowd.members.push(hopper.member);
             crowd.targets += hopper.targets;
-            // Of too many to be known one by one all count.
-            crowd.different += if hopper.which.is_empty() { hopper.targets } else { 0.0 };
-            different.extend(hopper.which.iter().copied());
             signed += u32::from(hopper.signed);
+            keyed += u32::from(hopper.keyed);
         }
         crowd.members.sort_unstable_by_key(|m| m.unit);
-        crowd.different += different.len() as f64;
-        crowd.signed = f64::from(signed) / crowd.members.len().max(1) as f64;
+        let n = crowd.members.len().max(1) as f64;
+        (crowd.signed, crowd.keyed) = (f64::from(signed) / n, f64::from(keyed) / n);
         crowd
     }
 }
@@ -300,33 +344,40 @@ impl Engine {
             slot.next_hops = slot.n.saturating_add((slot.n / 6).max(12));
         }
         let Some(slot) = self.slots.get(at as usize) else { return };
-        let found = self.hoppers(slot, at, tried);
-        let Some(Crowd { members, targets, different, signed }) = found.stand_apart() else { return };
-        if !self.others_succeed(slot, &members, tried) {
-            return;
+        let mut found = self.hoppers(slot, at, tried);
+        if tried.is_of_lists() {
+            found.leave_lists_out();
         }
-        // What all try alike is a list that goes round: coupons that an extension knows.
-        if matches!(tried, Tried::Codes | Tried::Lookups) && different < 0.6 * targets {
+        let Some(Crowd { members, lucky, targets, signed, keyed }) = found.stand_apart() else { return };
+        let beside: Vec<Member> = members.iter().chain(&found.aside).copied().collect();
+        if !self.others_succeed(slot, &beside, tried) {
             return;
         }
         let mut slice = Slice::of_bare(&members, targets, slot.roles().any(Roles::LOGIN));
         slice.hoppers = Some(1.0);
-        slice.sessions = signed;
+        (slice.sessions, slice.keyed) = (signed, keyed);
         if tried == Tried::Lookups {
             slice = slice.that_found_nothing();
         }
         if tried == Tried::Recoveries {
             slice.accounts = targets;
         }
-        let Some(Found { rule, fired, facts }) = self.class_of(slot, &slice) else { return };
+        let Some(Found { mut rule, fired, facts }) = self.class_of(slot, &slice) else { return };
+        if tried == Tried::Lookups {
+            // Rules for lookups by one fingerprint ask for less.
+            let own = |r: &Rule| self.names(r, "guessed-from-many") && r.holds(&fired);
+            let Some(at) = self.pack.rules().iter().position(own) else { return };
+            rule = at;
+        }
         if self.too_weak(&self.view_at(slot), rule, &fired) {
             return;
         }
         let evidence: SmallVec<[ExchangeId; 5]> = members.iter().take(5).map(|m| m.evidence).collect();
         let Some(campaign) = self.campaign_at(at, rule) else { return };
         self.note(campaign, &fired, &facts, &evidence);
-        for member in &members {
-            self.convict_unit(member.unit, campaign, rule, false, 0, Some(member.evidence));
+        for (member, suspicious) in members.iter().map(|m| (m, false)).chain(lucky.iter().map(|m| (m, true)))
+        {
+            self.convict_unit(member.unit, campaign, rule, suspicious, 0, Some(member.evidence));
         }
     }
 
@@ -347,20 +398,29 @@ impl Engine {
             }
             let Some(call) = unit.calls.iter().find(|c| self.resolve(c.slot) == at) else { continue };
             let lucky = !tried.is_to_no_avail(call);
-            if lucky && !tried.is_lucky(call) {
+            let acts = unit.habits.acts().logged_in;
+            if lucky && !tried.is_lucky(call) || tried == Tried::Recoveries && acts > 0 {
+                continue;
+            }
+            if tried == Tried::Codes && self.shops(&[unit.key], call) {
+                seen.insert(member.unit);
+                found.aside.push(Member { n: call.n, ok: call.ok, fails: call.fails(), ..*member });
                 continue;
             }
             let targets = call.targets.count().min(f64::from(call.n));
-            // An application whose log-in expired is refused too: of log-ins those count that named an account.
-            let fails = if tried == Tried::Accounts { call.denied } else { call.fails() };
+            let fails = tried.fails(call);
             let least = tried.least();
             if targets >= least && (f64::from(fails) >= least || lucky || tried == Tried::Recoveries) {
                 seen.insert(member.unit);
+                let which = call.targets.all().filter(|_| tried.is_of_lists()).unwrap_or_default();
+                // A session that it was given, and with which it signed in nowhere, is a visitor's.
+                let given = unit.set_cookies > 0 && acts == 0;
                 let hopper = Hopper {
                     member: Member { n: call.n, ok: call.ok, fails, ..*member },
                     targets,
-                    which: call.targets.all().unwrap_or_default().into(),
-                    signed: unit.sessions.iter().any(|t| t.login),
+                    which: which.iter().take(WHICH_EACH).copied().collect(),
+                    signed: !given && unit.sessions.iter().any(|t| t.login),
+                    keyed: unit.keyed.saturating_mul(2) >= unit.n,
                     deep: targets >= 2.0 * least,
                 };
                 if lucky { &mut found.lucky } else { &mut found.members }.push(hopper);
@@ -376,7 +436,11 @@ impl Engine {
         match tried {
             Tried::Accounts | Tried::Passcodes | Tried::Cards => self.alone_failed(slot, members) >= 0.6,
             Tried::Codes | Tried::Lookups => slot.others_find(members),
-            Tried::Recoveries => true,
+            // Where all that was named is somebody's, or nobody is told, they may be clerks.
+            Tried::Recoveries => {
+                let sum = |pick: fn(&Member) -> u32| members.iter().map(pick).fold(0u32, u32::saturating_add);
+                sum(|m| m.fails).saturating_mul(10) >= sum(|m| m.n)
+            }
         }
     }
 

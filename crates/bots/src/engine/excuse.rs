@@ -45,7 +45,7 @@ impl Engine {
     }
 
     /// True of shoppers with something in their cart, in browsers that load the pages: an extension tries all the coupons that it knows.
-    fn shops(&self, units: &[u64], call: &Call) -> bool {
+    pub(super) fn shops(&self, units: &[u64], call: &Call) -> bool {
         let mut units = units.iter().filter_map(|k| self.units.get(*k)).peekable();
         units.peek().is_some()
             && call.targets.count() < LISTED

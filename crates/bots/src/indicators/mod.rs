@@ -17,6 +17,7 @@ pub use self::condition::Condition;
 use self::condition::{Op, Truth, fact};
 pub use self::expression::Expression;
 pub(crate) use self::overrides::is_like;
+pub(crate) use self::pack::Rule;
 pub use self::pack::{ClassRule, Pack};
 pub use self::scores::Scores;
 pub(crate) use self::view::{Asked, View};
