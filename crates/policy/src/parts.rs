@@ -20,6 +20,11 @@ pub struct Campaigns {
 }
 
 impl Campaigns {
+    /// One of them.
+    pub fn get(&self, id: &str) -> Option<&CampaignGist> {
+        self.rows.get(id)
+    }
+
     /// Adds one; the newest of an id stands.
     pub fn add(&mut self, mut row: CampaignRow) {
         let members = row.members.len() as u64;
@@ -106,9 +111,10 @@ impl PolicySet {
         self.apply_by(verdicts, known, |v| campaigns.around(v, known))
     }
 
-    /// Whether conditions ask about campaigns: what they say of somebody may be another thing once more take part in his.
+    /// Whether conditions or scopes ask about campaigns: what they say of somebody may be another thing once more take part in his, or he
+    /// is elsewhere.
     pub fn asks_campaigns(&self) -> bool {
-        self.rules.iter().any(|r| r.enabled && r.when.asks_any(&OF_CAMPAIGNS))
+        self.rules.iter().any(|r| r.enabled && (r.when.asks_any(&OF_CAMPAIGNS) || !r.scope.is_everywhere()))
     }
 
     /// As [`PolicySet::apply_in`] for a part of the verdicts.

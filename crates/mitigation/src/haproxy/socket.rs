@@ -70,7 +70,11 @@ fn whole(answer: &[u8]) -> Result<String, ConnectorError> {
     match answer == b"\n" || answer.ends_with(b"\n\n") {
         true => Ok(String::from_utf8_lossy(answer).into_owned()),
         false => {
-            Err(ConnectorError::Answer(format!("an answer that breaks off after {} bytes", answer.len())))
+            let text = crate::connector::shortened(&String::from_utf8_lossy(answer));
+            Err(ConnectorError::Answer(format!(
+                "an answer that breaks off after {} bytes: {text}",
+                answer.len()
+            )))
         }
     }
 }
