@@ -145,6 +145,28 @@ fn keeps_the_contract() {
     contract(apache);
 }
 
+/// Apache reads a map anew where its time of change is another one: two changes within a second have two.
+#[test]
+fn two_changes_within_a_second_both_hold() {
+    let Some(apache) = Apache::start() else { return };
+    let mut connector = apache.connector();
+    let mut push = |addresses: &[&str]| {
+        let wanted: Vec<_> = addresses.iter().map(|a| entry(a, Response::Block)).collect();
+        let plan =
+            sidetap_mitigation::plan(&wanted, &connector.observe(wall()).unwrap(), &[], connector.sees());
+        connector.apply(&plan, wall()).unwrap();
+    };
+    for round in 0..5 {
+        let (first, second) = (format!("203.0.113.{}", 20 + round), format!("203.0.113.{}", 40 + round));
+        push(&[&first]);
+        assert_eq!(apache.request(&first), 403, "round {round}");
+        push(&[&first, &second]);
+        assert_eq!([apache.request(&first), apache.request(&second)], [403, 403], "round {round}");
+        push(&[&second]);
+        assert_eq!([apache.request(&first), apache.request(&second)], [200, 403], "round {round}");
+    }
+}
+
 /// Of an entry at a place Apache has to be told; the map is emptied all the same.
 #[test]
 fn lets_go_while_nobody_hears() {
