@@ -233,7 +233,7 @@ impl Tried {
         matches!(self, Tried::Codes | Tried::Lookups)
     }
 
-    /// True of who found a card that is taken after others: beside those who found none he is one of them.
+    /// True of who found a card that is taken after others: beside those who found none he is suspicious.
     fn is_lucky(self, call: &Call) -> bool {
         self == Tried::Cards && call.fails() >= 3 && call.ok.saturating_mul(2) <= call.fails()
     }
