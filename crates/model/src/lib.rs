@@ -28,7 +28,7 @@ pub use exchange::{Body, Exchange, Field, Headers, Protocol, Request, Response, 
 pub use flow::{Addr, Direction, FlowId, FlowKey};
 pub use key::{HashKey, KeyError};
 pub use nearest::nearest;
-pub use position::of_item;
+pub use position::{Positions, of_item};
 pub use subject::{Actor, ClientAddr, IpSource, SubjectKind, mask_token, token_bytes};
 pub use time::Ts;
 pub use treatment::{Decoy, Measures, Mode, Rate, Scope, Tag, Treatment};

@@ -1,21 +1,56 @@
-/// Where the `index`-th item of the list under the top-level key `section` has `key` (or begins, where it has not): line and
-/// column from 1, the column of the value. Lists in flow style (`[…]`) give the line of the section.
+/// As [`Positions::of_item`], for one question.
 pub fn of_item(text: &str, section: &str, index: usize, key: &str) -> (usize, usize) {
-    let lines: Vec<&str> = text.lines().collect();
-    let Some(start) = lines.iter().position(|l| l.strip_prefix(section).is_some_and(|r| r.starts_with(':')))
-    else {
-        return (0, 0);
-    };
-    let (items, list_end) = item_lines(&lines, start);
-    let Some(first) = items.get(index).copied() else { return (start + 1, 1) };
-    let end = items.get(index + 1).copied().unwrap_or(list_end);
-    for (n, line) in lines.iter().enumerate().take(end).skip(first) {
-        let body = line.trim_start().trim_start_matches("- ").trim_start();
-        let Some(value) = body.strip_prefix(key).and_then(|r| r.strip_prefix(':')) else { continue };
-        let column = line.len() - value.trim_start().len();
-        return (n + 1, line.get(..column).map_or(1, |l| l.chars().count() + 1));
+    Positions::new(text).of_item(section, index, key)
+}
+
+/// Where things stand in the text of a YAML file, for messages about them.
+#[derive(Debug)]
+pub struct Positions<'t> {
+    lines: Vec<&'t str>,
+    sections: Vec<Section<'t>>,
+}
+
+/// A top-level key with a list below it.
+#[derive(Debug)]
+struct Section<'t> {
+    key: &'t str,
+    start: usize,
+    items: Vec<usize>,
+    /// The line after the list.
+    end: usize,
+}
+
+impl<'t> Positions<'t> {
+    /// Reads the text once.
+    pub fn new(text: &'t str) -> Self {
+        let lines: Vec<&str> = text.lines().collect();
+        let keys = lines.iter().enumerate().filter_map(|(start, line)| {
+            let (key, _) = line.split_once(':')?;
+            (indent(line) == 0 && !key.is_empty() && !key.starts_with(['-', '#'])).then_some((start, key))
+        });
+        let sections = keys
+            .map(|(start, key)| {
+                let (items, end) = item_lines(&lines, start);
+                Section { key, start, items, end }
+            })
+            .collect();
+        Positions { lines, sections }
     }
-    (first + 1, indent(lines.get(first).copied().unwrap_or_default()) + 1)
+
+    /// Where the `index`-th item of the list under the top-level key `section` has `key` (or begins, where it has not): line and
+    /// column from 1, the column of the value. Lists in flow style (`[…]`) give the line of the section.
+    pub fn of_item(&self, section: &str, index: usize, key: &str) -> (usize, usize) {
+        let Some(list) = self.sections.iter().find(|s| s.key == section) else { return (0, 0) };
+        let Some(first) = list.items.get(index).copied() else { return (list.start + 1, 1) };
+        let end = list.items.get(index + 1).copied().unwrap_or(list.end);
+        for (n, line) in self.lines.iter().enumerate().take(end).skip(first) {
+            let body = line.trim_start().trim_start_matches("- ").trim_start();
+            let Some(value) = body.strip_prefix(key).and_then(|r| r.strip_prefix(':')) else { continue };
+            let column = line.len() - value.trim_start().len();
+            return (n + 1, line.get(..column).map_or(1, |l| l.chars().count() + 1));
+        }
+        (first + 1, indent(self.lines.get(first).copied().unwrap_or_default()) + 1)
+    }
 }
 
 /// Lines on which items of the list below line `start` begin, and the line after the list.

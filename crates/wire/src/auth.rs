@@ -129,6 +129,11 @@ pub fn is_key_header(name: &[u8]) -> bool {
     KEY_HEADERS.has(name)
 }
 
+/// True of a header that key headers count among and that holds the session of somebody who signed in.
+pub fn is_session_header(name: &[u8]) -> bool {
+    SESSION_HEADERS.has(name)
+}
+
 /// True where a query parameter is one that credentials travel in: a finding in itself, for URLs are logged.
 pub fn is_credential_parameter(name: &[u8]) -> bool {
     CREDENTIAL_PARAMETERS.has(name)
@@ -159,6 +164,24 @@ static KEY_HEADERS: NameSet = NameSet::new(&[
     b"x-session-token",
     b"x-user-token",
     b"x-amz-security-token",
+    b"x-session",
+    b"x-user-session",
+    b"x-auth-session",
+    b"x-sid",
+    b"session-token",
+    b"x-login-token",
+]);
+
+/// Of [`KEY_HEADERS`] those in which people's sessions travel, no partner's key.
+static SESSION_HEADERS: NameSet = NameSet::new(&[
+    b"x-session",
+    b"x-session-token",
+    b"x-user-token",
+    b"x-user-session",
+    b"x-auth-session",
+    b"x-sid",
+    b"session-token",
+    b"x-login-token",
 ]);
 
 static CREDENTIAL_PARAMETERS: NameSet = NameSet::new(&[

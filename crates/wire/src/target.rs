@@ -95,6 +95,9 @@ pub fn lossy_utf8_percent(bytes: &[u8]) -> Cow<'_, str> {
 
 /// Bytes with their percent-escapes resolved once, as text; what is not UTF-8 is replaced by U+FFFD.
 pub fn percent_decoded(bytes: &[u8]) -> Cow<'_, str> {
+    if memchr::memchr(b'%', bytes).is_none() {
+        return String::from_utf8_lossy(bytes);
+    }
     match Cow::from(percent_encoding::percent_decode(bytes)) {
         Cow::Borrowed(raw) => String::from_utf8_lossy(raw),
         Cow::Owned(raw) => Cow::Owned(

@@ -272,7 +272,7 @@ impl<'a, 'b, V: Visitor + ?Sized> Walker<'a, 'b, V> {
     fn number(&mut self, body: &'a [u8]) -> Result<(), End> {
         let start = self.at - 1;
         let rest = body.get(start..).unwrap_or_default();
-        let plain = plain_number(rest);
+        let plain = short_integer(rest).or_else(|| plain_number(rest));
         let len = plain.unwrap_or_else(|| rest.iter().take_while(|b| is_of_number(**b)).count());
         self.at = start + len;
         if plain.is_none() && !is_number(rest.get(..len).unwrap_or_default()) {
@@ -356,6 +356,15 @@ const fn has_byte(word: u64, byte: u8) -> u64 {
 
 const fn is_of_number(b: u8) -> bool {
     matches!(b, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-')
+}
+
+/// The length of an integer of at most seven digits, where it ends as most do; others are left to [`plain_number`].
+#[inline]
+fn short_integer(bytes: &[u8]) -> Option<usize> {
+    let word = bytes.first_chunk::<8>()?;
+    let len = (not_digits(u64::from_le_bytes(*word)).trailing_zeros() / 8) as usize;
+    let ends = matches!(word.get(len), Some(b',' | b'}' | b']'));
+    (ends && len > 0 && (len == 1 || word.first() != Some(&b'0'))).then_some(len)
 }
 
 /// The length of a number without exponent that ends here; other numbers are left to [`is_number`].
