@@ -85,10 +85,13 @@ impl Analyzer {
     }
 
     /// What was left out because one exchange held too much of it, by what it was.
-    pub(crate) fn left_out(&self) -> [(&'static str, u64); 2] {
+    pub(crate) fn left_out(&self) -> [(&'static str, u64); 4] {
+        let (unproven, cut) = self.eyes.threats.unproven();
         [
             ("sightings-per-exchange", self.eyes.sensitive.dropped()),
             ("attempts-per-exchange", self.eyes.threats.dropped()),
+            ("proofs-per-exchange", unproven),
+            ("proofs-cut", cut),
         ]
     }
 
@@ -132,7 +135,8 @@ impl Analyzer {
         let known = found.as_ref().is_some_and(|f| f.known);
         let mut endpoint = found.map(|f| f.endpoint);
         self.look(ex, stage, visit, stands_for);
-        let (attempts, proofs) = (self.eyes.threats.take(), self.eyes.threats.take_proofs());
+        let attempts = self.eyes.threats.take();
+        let (signs, proofs) = (self.eyes.threats.take_signs(), self.eyes.threats.take_proofs());
         for attempt in &attempts {
             self.eyes.bots.attempt(attempt.class());
         }
@@ -163,7 +167,7 @@ impl Analyzer {
             let line = self.lines.then(|| self.line(ex, &client, endpoint.as_ref(), actors.as_ref()));
             let seen = self.evidence.then(|| {
                 let names = actors.as_ref().map(names_of).unwrap_or_default();
-                Box::new(Kept { raw: Raw::of(ex, proofs), names })
+                Box::new(Kept { raw: Raw::of(ex, signs, proofs), names })
             });
             let discovery = endpoint.as_ref().and_then(|e| self.discovered(ex, e, &client, visit));
             Box::new(Whole { hop, discovery, sightings, attempts, source: source_seen(ex), line, seen })

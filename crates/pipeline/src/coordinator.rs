@@ -1,8 +1,8 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sidetap_bots::Name;
-use sidetap_model::rows::{ExchangeCounts, RunData, VerdictRow};
+use sidetap_model::rows::{CampaignGist, ExchangeCounts, RunData, VerdictRow};
 use sidetap_model::{EndpointId, EndpointRef, FlowId, Ts};
 
 use crate::accounting::Tally;
@@ -13,7 +13,7 @@ use crate::flagged::Flagged;
 use crate::hops::Hops;
 use crate::item::{Item, Whole};
 use crate::judge::{Actors, Judge, Renames};
-use crate::options::{Changed, Forget, Found, Listener, Options, PipelineError};
+use crate::options::{Forget, Found, Listener, Options, PipelineError};
 use crate::proxies::ProxyLearner;
 use crate::sample::{About, shown};
 use crate::snapshot::World;
@@ -211,11 +211,9 @@ impl Coordinator {
         changed
     }
 
-    /// These verdicts with their campaigns as they are by now.
-    pub(crate) fn with_campaigns(&self, verdicts: Vec<VerdictRow>) -> Changed {
-        let named = verdicts.iter().filter_map(|v| v.campaign.clone()).collect();
-        let campaigns = self.judge.as_ref().map(|j| j.gists(named)).unwrap_or_default();
-        Changed { verdicts, campaigns }
+    /// What decisions ask about these campaigns, as they are by now.
+    pub(crate) fn campaigns(&self, named: BTreeSet<String>) -> Vec<CampaignGist> {
+        self.judge.as_ref().map(|j| j.gists(named)).unwrap_or_default()
     }
 
     fn judge(&mut self, mut released: Vec<Item>, now: Ts) {

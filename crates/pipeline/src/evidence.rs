@@ -520,8 +520,9 @@ impl EvidenceRing {
                 Some(id) => text.extend_from_slice(format!("\"{id}\"}}}}").as_bytes()),
                 None => text.extend_from_slice(b"null}}"),
             }
-            let Ok(mut exchange) = serde_json::from_slice(&text) else { continue };
-            let parts = of.seen.as_ref().map(|s| self.masker.show(&s.raw)).unwrap_or_default();
+            let Ok(mut exchange) = serde_json::from_slice::<serde_json::Value>(&text) else { continue };
+            let target = exchange.pointer("/url/original").and_then(|v| v.as_str()).unwrap_or_default();
+            let parts = of.seen.as_ref().map(|s| self.masker.show(&s.raw, target)).unwrap_or_default();
             add(&mut exchange, "/http/request", parts.request);
             add(&mut exchange, "/http/response", parts.response);
             out.push(Evidence { id: format!("{}-{}", id.0, id.1), ts: of.ts, exchange });
@@ -568,14 +569,8 @@ impl EvidenceRing {
 
 /// Adds head and body to a message of an exchange.
 fn add(exchange: &mut serde_json::Value, at: &str, part: Option<Part>) {
-    let (Some(message), Some(part)) = (exchange.pointer_mut(at).and_then(|m| m.as_object_mut()), part) else {
-        return;
-    };
-    message.insert("headers".to_owned(), serde_json::json!(part.headers));
-    if let (Some(content), Some(body)) =
-        (part.content, message.get_mut("body").and_then(|b| b.as_object_mut()))
-    {
-        body.insert("content".to_owned(), content.into());
+    if let (Some(message), Some(part)) = (exchange.pointer_mut(at).and_then(|m| m.as_object_mut()), part) {
+        part.add_to(message);
     }
 }
 

@@ -35,6 +35,23 @@ pub(crate) struct Part {
     pub(crate) headers: Vec<(String, String)>,
     /// A line a value, by its place: `$.user.name: ***`.
     pub(crate) content: Option<String>,
+    /// What of a request is an attack and is not seen in that, a line a place.
+    pub(crate) attacks: Vec<String>,
+}
+
+impl Part {
+    /// Adds them to a message of an exchange, and its body.
+    pub(crate) fn add_to(self, message: &mut serde_json::Map<String, serde_json::Value>) {
+        message.insert("headers".to_owned(), serde_json::json!(self.headers));
+        if !self.attacks.is_empty() {
+            message.insert("attacks".to_owned(), self.attacks.into());
+        }
+        if let (Some(content), Some(body)) =
+            (self.content, message.get_mut("body").and_then(|b| b.as_object_mut()))
+        {
+            body.insert("content".to_owned(), content.into());
+        }
+    }
 }
 
 /// Masks messages.
@@ -60,12 +77,43 @@ impl Masker {
         }
     }
 
-    /// What may be shown of both messages.
-    pub(crate) fn show(&mut self, raw: &Raw) -> Shown {
-        Shown {
-            request: raw.request.as_ref().map(|m| self.part(m, Dir::Request, &[])),
-            response: raw.response.as_ref().map(|m| self.part(m, Dir::Response, &raw.proofs)),
+    /// What may be shown of both messages; of the first one `target` is.
+    pub(crate) fn show(&mut self, raw: &Raw, target: &str) -> Shown {
+        let mut request = raw.request.as_ref().map(|m| self.part(m, Dir::Request, &[]));
+        if let Some(part) = &mut request {
+            part.attacks = self.attacks(&raw.signs, part, target);
         }
+        Shown { request, response: raw.response.as_ref().map(|m| self.part(m, Dir::Response, &raw.proofs)) }
+    }
+
+    /// What of a request is an attack and stands where nothing is shown of it: far in a long value or body, in a long target.
+    fn attacks(&mut self, signs: &[Proof], of: &Part, target: &str) -> Vec<String> {
+        let target = target.replace('+', " ");
+        let mut lines = Vec::new();
+        for sign in signs {
+            let field = sign.location.strip_prefix("header:");
+            let is_field = |name: &str| field.is_some_and(|field| name.eq_ignore_ascii_case(field));
+            let seen = match field {
+                // What is struck out there stays so.
+                Some("authorization" | "proxy-authorization" | "cookie" | "set-cookie") => true,
+                Some(_) => of.headers.iter().any(|(name, value)| is_field(name) && sign.is_in(value)),
+                None => sign.is_in(of.content.as_deref().unwrap_or_default()) || sign.is_in(&target),
+            };
+            if !seen && let Some(shown) = self.around(sign) {
+                lines.push(format!("{}: {shown}", self.value("", &sign.location)));
+            }
+        }
+        lines
+    }
+
+    /// The part with what stands around it; by itself where that is struck out as a whole, and nothing where it is too.
+    fn around(&mut self, proof: &Proof) -> Option<String> {
+        let (name, part) = (&proof.name, proof.part());
+        if persons::is_personal(self.scanner.pack(), name) {
+            return None;
+        }
+        about(&self.masked(name, &proof.text), part, VALUE, proof.cut)
+            .or_else(|| about(&self.masked(name, part), part, VALUE, (true, true)))
     }
 
     fn part(&mut self, message: &Message, direction: Dir, proofs: &[Proof]) -> Part {
@@ -77,24 +125,17 @@ impl Masker {
             let line = self.proof(proof, content.as_deref().unwrap_or_default());
             content = line.map(|line| content.take().unwrap_or_default() + &line).or(content);
         }
-        Part { headers, content }
+        Part { headers, content, attacks: Vec::new() }
     }
 
     /// What proves something, by its place, unless it is seen there already or nothing there may be shown.
     fn proof(&mut self, proof: &Proof, known: &str) -> Option<String> {
-        let (name, part) = (&proof.name, proof.part());
         let place = self.value("", &proof.location);
         let hidden = format!("{place}: ***\n");
-        if known.contains(part) || known.contains(&hidden) {
+        if known.contains(proof.part()) || known.contains(&hidden) {
             return None;
         }
-        if persons::is_personal(self.scanner.pack(), name) {
-            return Some(hidden);
-        }
-        // Where what stands around it is struck out as a whole it is shown by itself.
-        let shown = about(&self.masked(name, &proof.text), part, VALUE, proof.cut)
-            .or_else(|| about(&self.masked(name, part), part, VALUE, (true, true)));
-        Some(shown.map_or(hidden, |shown| format!("{place}: {shown}\n")))
+        Some(self.around(proof).map_or(hidden, |shown| format!("{place}: {shown}\n")))
     }
 
     fn field(&mut self, name: &str, value: &[u8]) -> String {

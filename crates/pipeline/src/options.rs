@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
@@ -95,8 +96,23 @@ pub struct Outcome {
 pub struct Changed {
     /// Verdicts that are new or changed.
     pub verdicts: Vec<VerdictRow>,
-    /// The campaigns that they name, as they are by now.
+    /// The campaigns that they name, as they are by now, where [`Hooks::wants_campaigns`].
     pub campaigns: Vec<CampaignGist>,
+}
+
+impl Changed {
+    /// These verdicts; `ask` is asked for their campaigns where they name some and somebody wants to know.
+    pub(crate) fn of(
+        verdicts: Vec<VerdictRow>,
+        hooks: &mut dyn Hooks,
+        ask: impl FnOnce(BTreeSet<String>) -> Vec<CampaignGist>,
+    ) -> Changed {
+        let wants = hooks.wants_campaigns();
+        let named: BTreeSet<String> =
+            verdicts.iter().filter(|_| wants).filter_map(|v| v.campaign.clone()).collect();
+        let campaigns = if named.is_empty() { Vec::new() } else { ask(named) };
+        Changed { verdicts, campaigns }
+    }
 }
 
 /// What a live run has found so far, verdicts apart: those come as they change.
@@ -162,6 +178,11 @@ pub trait Hooks {
     /// Called after each epoch that brought new or changed verdicts; `now` is packet time.
     fn verdicts(&mut self, _now: Ts, _changed: Changed) {}
 
+    /// Asked before verdicts are handed on: whether somebody decides by the campaigns that they name, which takes its time.
+    fn wants_campaigns(&mut self) -> bool {
+        false
+    }
+
     /// Called now and then while a live run goes on that keeps its state: what was learned so far.
     fn state(&mut self, _bytes: Vec<u8>) {}
 
@@ -206,4 +227,44 @@ pub enum PipelineError {
     /// A thread of the data path ended early: a defect.
     #[error("a {0} thread ended early; this is a defect, please report it")]
     Died(&'static str),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Wants(bool);
+
+    impl Hooks for Wants {
+        fn wants_campaigns(&mut self) -> bool {
+            self.0
+        }
+    }
+
+    fn verdict(campaign: Option<&str>) -> VerdictRow {
+        serde_json::from_value(serde_json::json!({
+            "id": "v", "zone": "default", "subject": {"kind": "ip", "value": "192.0.2.1"}, "client_ip": null, "client_ips": [],
+            "intent": "malicious", "class": null, "oat": [], "score": 90, "automation": 90, "coverage": {}, "campaign": campaign,
+            "phase": "online", "first_seen": "2026-01-01T00:00:00Z", "detected_at": "2026-01-01T00:00:00Z", "requests": 1,
+            "reasons": [], "response": "none", "ttl_s": 1
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn campaigns_are_asked_for_once_where_somebody_wants_them() {
+        let asked = |wants: bool, campaigns: &[Option<&str>]| {
+            let mut asked = Vec::new();
+            let verdicts = campaigns.iter().map(|c| verdict(*c)).collect();
+            let changed = Changed::of(verdicts, &mut Wants(wants), |ids| {
+                asked.push(ids.into_iter().collect::<Vec<_>>().join(" "));
+                Vec::new()
+            });
+            assert_eq!(changed.verdicts.len(), campaigns.len());
+            asked
+        };
+        assert_eq!(asked(true, &[Some("b"), None, Some("a"), Some("b")]), ["a b"]);
+        assert!(asked(true, &[None]).is_empty());
+        assert!(asked(false, &[Some("a")]).is_empty());
+    }
 }

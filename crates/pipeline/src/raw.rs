@@ -13,7 +13,9 @@ pub(crate) const BODY: usize = 1 << 10;
 pub(crate) struct Raw {
     pub(crate) request: Option<Message>,
     pub(crate) response: Option<Message>,
-    /// What of the answer proves an attack, wherever in it.
+    /// What of the request is an attack, wherever in it.
+    pub(crate) signs: Vec<Proof>,
+    /// What of the answer proves one.
     pub(crate) proofs: Vec<Proof>,
 }
 
@@ -32,11 +34,12 @@ impl std::fmt::Debug for Raw {
 }
 
 impl Raw {
-    /// The beginning of both messages, and what of the answer proves something.
-    pub(crate) fn of(ex: &Exchange, proofs: Vec<Proof>) -> Self {
+    /// The beginning of both messages, and what of them is an attack or proves one.
+    pub(crate) fn of(ex: &Exchange, signs: Vec<Proof>, proofs: Vec<Proof>) -> Self {
         Raw {
             request: ex.request.as_ref().map(|r| Message::of(&r.headers, &r.body)),
             response: ex.response.as_ref().map(|r| Message::of(&r.headers, &r.body)),
+            signs,
             proofs,
         }
     }
@@ -46,15 +49,16 @@ impl Raw {
         let of = |m: &Message| {
             m.body.capacity() + m.headers.iter().map(|(n, v)| n.len() + v.len() + 16).sum::<usize>()
         };
-        let proofs = self.proofs.iter().map(|p| size_of_val(p) + p.heap_bytes()).sum::<usize>();
+        let proofs =
+            self.signs.iter().chain(&self.proofs).map(|p| size_of_val(p) + p.heap_bytes()).sum::<usize>();
         self.request.as_ref().map_or(0, of) + self.response.as_ref().map_or(0, of) + proofs + size_of::<Raw>()
     }
 
-    /// Whether this is so of a value in the heads, of a body's beginning or of what proves something.
+    /// Whether this is so of a value in the heads, of a body's beginning or of what is an attack or proves one.
     pub(crate) fn has(&self, is: impl Fn(&[u8]) -> bool) -> bool {
         let mut messages = self.request.iter().chain(&self.response);
         messages.any(|m| is(&m.body) || m.headers.iter().any(|(_, value)| is(value)))
-            || self.proofs.iter().any(|p| is(p.text.as_bytes()))
+            || self.signs.iter().chain(&self.proofs).any(|p| is(p.text.as_bytes()))
     }
 }
 

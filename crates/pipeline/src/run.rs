@@ -16,7 +16,7 @@ use crate::evidence::EvidenceRing;
 use crate::flagged::{Flagged, Ring, Saved};
 use crate::item::Item;
 use crate::judge::Judge;
-use crate::options::{Hooks, Options, Outcome, PipelineError, Progress};
+use crate::options::{Changed, Hooks, Options, Outcome, PipelineError, Progress};
 use crate::reader::{Reader, ReaderCounts, ReaderView};
 use crate::snapshot::Snapshots;
 use crate::state::{Clock, State};
@@ -270,7 +270,8 @@ fn coordinate(
                 hooks.state(bytes);
             }
             if options.live && !changed.is_empty() {
-                hooks.verdicts(now, coordinator.with_campaigns(changed));
+                let changed = Changed::of(changed, hooks, |named| coordinator.campaigns(named));
+                hooks.verdicts(now, changed);
             }
         }
     }

@@ -9,10 +9,12 @@ mod attempt;
 mod class;
 mod clean;
 mod error;
+mod heads;
 mod inventory;
 mod normal;
 mod pack;
 mod proof;
+mod rules;
 mod scanner;
 
 pub use attempt::Attempt;

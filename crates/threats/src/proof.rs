@@ -1,16 +1,17 @@
 use std::ops::Range;
 
-use sidetap_wire::body::Location;
-
-use crate::class::Class;
+use crate::normal::normal;
 
 /// Bytes that are kept on either side of what proves.
 const AROUND: usize = 512;
+/// Bytes that are kept of what proves.
+pub(crate) const PART: usize = 1_024;
 
-/// A part of an answer that proves an attempt, as it was sent, with what stands around it.
+/// A part of a request that is an attempt, or of an answer that proves one, with what stands around it: of a request as rules read it, its
+/// coats taken off, of an answer as it was sent.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proof {
-    /// Where in the body it stands: `$`, `$.error`.
+    /// Where it stands: `$`, `$.error`, `query:q`, `header:x-api-version`, `path`, `name`, `body`.
     pub location: String,
     /// The name of the field there.
     pub name: String,
@@ -23,6 +24,16 @@ pub struct Proof {
     pub cut: (bool, bool),
 }
 
+/// What is kept of what stands around a part.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Around {
+    /// The words before and behind it.
+    Words,
+    /// The rest of the tag that it begins.
+    Tag,
+    Nothing,
+}
+
 impl std::fmt::Debug for Proof {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Proof").field("location", &self.location).finish_non_exhaustive()
@@ -30,16 +41,25 @@ impl std::fmt::Debug for Proof {
 }
 
 impl Proof {
-    pub(crate) fn of(class: Class, at: &Location<'_>, text: &str, part: Range<usize>) -> Self {
-        let (start, end) = match class.takes() {
-            true => (part.start, part.end),
-            false => (before(text, part.start), behind(text, part.end)),
+    pub(crate) fn of(
+        (location, name): (String, String),
+        text: &str,
+        part: Range<usize>,
+        around: Around,
+    ) -> Self {
+        let kept = beginning(text, &part);
+        let (start, end) = match around {
+            Around::Nothing => (kept.start, kept.end),
+            // Of a part that is not kept whole its rest stands behind.
+            Around::Words if kept != part => (before(text, kept.start), kept.end),
+            Around::Words => (before(text, kept.start), behind(text, kept.end)),
+            Around::Tag => (kept.start, if kept == part { end_of_tag(text, kept.end) } else { kept.end }),
         };
         Proof {
-            location: at.path(),
-            name: at.key.to_owned(),
+            location,
+            name,
             text: text.get(start..end).unwrap_or_default().to_owned(),
-            part: part.start - start..part.end - start,
+            part: kept.start - start..kept.end - start,
             cut: (start > 0, end < text.len()),
         }
     }
@@ -49,10 +69,37 @@ impl Proof {
         self.text.get(self.part.clone()).unwrap_or_default()
     }
 
+    /// Whether it is seen in what is shown, whatever coats it has there.
+    pub fn is_in(&self, shown: &str) -> bool {
+        shown.contains(self.part()) || normal(shown).contains(self.part())
+    }
+
     /// Bytes that it holds besides its own size.
     pub fn heap_bytes(&self) -> usize {
         self.location.len() + self.name.len() + self.text.len()
     }
+}
+
+/// As much of a part as is kept, no word of it cut in two.
+fn beginning(text: &str, part: &Range<usize>) -> Range<usize> {
+    if part.len() <= PART {
+        return part.clone();
+    }
+    let mut to = part.start + PART;
+    while !text.is_char_boundary(to) {
+        to -= 1;
+    }
+    let head = text.get(part.start..to).unwrap_or_default();
+    let is_end = |c: char| !(c.is_alphanumeric() || matches!(c, '@' | '.' | '_' | '-' | '+' | '%'));
+    let space = head.rfind(char::is_whitespace).filter(|at| *at > PART / 2);
+    part.start..part.start + space.or_else(|| head.rfind(is_end)).unwrap_or(0)
+}
+
+/// Where a tag ends in which a place stands.
+fn end_of_tag(text: &str, at: usize) -> usize {
+    let rest = text.as_bytes().get(at..).unwrap_or_default();
+    let near = rest.get(..rest.len().min(AROUND)).unwrap_or_default();
+    memchr::memchr(b'>', near).map_or(at, |end| at + end + 1)
 }
 
 /// Where the words begin that stand before a place.
@@ -80,9 +127,10 @@ fn behind(text: &str, at: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use sidetap_wire::body::{Kind, Scalar, Visitor, WalkScratch, walk};
+    use sidetap_wire::body::{Kind, Location, Scalar, Visitor, WalkScratch, walk};
 
     use super::*;
+    use crate::class::Class;
 
     /// The proof of a class in a text.
     struct Prover<'a>(Class, &'a str, Option<Proof>);
@@ -91,7 +139,9 @@ mod tests {
         fn scalar(&mut self, at: &Location<'_>, value: Scalar<'_>, _: Range<usize>) {
             let Scalar::Str(text) = value else { return };
             let start = text.find(self.1).unwrap();
-            self.2 = Some(Proof::of(self.0, at, text, start..start + self.1.len()));
+            let around = if self.0.takes() { Around::Nothing } else { Around::Words };
+            let place = (at.path(), at.key.to_owned());
+            self.2 = Some(Proof::of(place, text, start..start + self.1.len(), around));
         }
     }
 
@@ -128,5 +178,30 @@ mod tests {
     fn what_was_taken_is_not_kept() {
         let of = proof(Class::SensitiveFile, "secret ORA-01756 secret");
         assert_eq!((of.text.as_str(), of.part(), of.cut), ("ORA-01756", "ORA-01756", (true, true)));
+    }
+
+    #[test]
+    fn a_part_without_end_is_kept_to_a_words_end() {
+        let of = |text: &str, part: Range<usize>| {
+            Proof::of(("$".to_owned(), String::new()), text, part, Around::Words)
+        };
+        let words = format!("so {}", "union select 4111111111111111 ".repeat(500));
+        let long = of(&words, 3..words.len());
+        assert!((PART / 2..=PART).contains(&long.part().len()), "{}", long.part().len());
+        assert!(words.starts_with(&format!("so {} ", long.part())) && long.text.ends_with(long.part()));
+        assert_eq!(long.cut, (false, true));
+        assert!(long.heap_bytes() <= PART + 2 * AROUND);
+        let one = format!("<x y=(/{}", "太".repeat(9_999));
+        assert_eq!(of(&one, 0..one.len()).part(), "<x y=(");
+        let none = "jo@b.example".repeat(999);
+        assert_eq!((of(&none, 0..none.len()).part(), of(&none, 0..12).part()), ("", "jo@b.example"));
+    }
+
+    #[test]
+    fn of_a_document_the_rest_of_the_tag_is_kept_and_no_more() {
+        let text = "<!ENTITY x SYSTEM \"file:///etc/passwd\"><password>hunter2</password>";
+        let of = |text: &str| Proof::of(("body".into(), String::new()), text, 0..19, Around::Tag).text;
+        assert_eq!(of(text), "<!ENTITY x SYSTEM \"file:///etc/passwd\">");
+        assert_eq!(of(&text.replace('>', " ")), text[..19]);
     }
 }

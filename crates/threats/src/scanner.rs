@@ -4,15 +4,16 @@ use std::sync::Arc;
 use regex_automata::Input;
 use sidetap_model::{Request, Response};
 use sidetap_wire::body::{Location, Scalar, Visitor, WalkScratch, walk_query};
-use sidetap_wire::names::NameSet;
 use sidetap_wire::{cookies, target};
 
 use crate::attempt::Attempt;
 use crate::class::Class;
 use crate::clean::Clean;
+use crate::heads::{is_dull, is_odd};
 use crate::normal::{normal, snippet};
-use crate::pack::{Pack, Place, RULE_LIMIT, RuleId};
-use crate::proof::Proof;
+use crate::pack::{Pack, Place, RuleId};
+use crate::proof::{Around, PART, Proof};
+use crate::rules::Rules;
 
 /// Attempts kept of one exchange.
 const ATTEMPT_LIMIT: usize = 16;
@@ -22,7 +23,7 @@ const VALUE_LIMIT: usize = 16 << 10;
 const ANSWER_LIMIT: usize = 128 << 10;
 /// Bytes of a payload remembered to see it again in the answer.
 const PAYLOAD_LIMIT: usize = 256;
-/// Proofs kept of one exchange.
+/// Proofs kept of one exchange, and parts of its request that are attempts.
 const PROOF_LIMIT: usize = 4;
 
 /// Looks for attempts, exchange by exchange. One a worker.
@@ -33,10 +34,15 @@ pub struct Scanner {
     in_query: bool,
     attempts: Vec<Attempt>,
     payloads: Vec<String>,
+    /// Parts of the request that are attempts.
+    signs: Vec<(Class, Proof)>,
     proofs: Vec<Proof>,
     answer_left: usize,
     page: bool,
     dropped: u64,
+    /// Parts that had no room, and those of which there was none for all.
+    unproven: u64,
+    cut: u64,
     walk: Option<Box<WalkScratch>>,
     clean: Clean,
     /// Room for the form of a path.
@@ -61,10 +67,13 @@ impl Scanner {
             in_query: false,
             attempts: Vec::new(),
             payloads: Vec::new(),
+            signs: Vec::new(),
             proofs: Vec::new(),
             answer_left: 0,
             page: false,
             dropped: 0,
+            unproven: 0,
+            cut: 0,
             walk: None,
             clean: Clean::default(),
             form: Vec::new(),
@@ -76,6 +85,7 @@ impl Scanner {
         self.side = Side::Request;
         self.attempts.clear();
         self.payloads.clear();
+        self.signs.clear();
         self.proofs.clear();
     }
 
@@ -105,7 +115,7 @@ impl Scanner {
             }
             let agent = name.eq_ignore_ascii_case(b"user-agent");
             let place = if agent { Place::Agent } else { Place::Header };
-            let at = || format!("header:{}", String::from_utf8_lossy(name).to_ascii_lowercase());
+            let at = || Where::under("header", &String::from_utf8_lossy(name).to_ascii_lowercase());
             if odd {
                 let line = format!("{}: {}", String::from_utf8_lossy(name), String::from_utf8_lossy(value));
                 self.look(place, &line, at);
@@ -115,7 +125,7 @@ impl Scanner {
         }
         for (name, value) in cookies::of(&request.headers).take(64) {
             if value.len() >= 4 && may_attack(value) {
-                let at = || format!("cookie:{}", String::from_utf8_lossy(name));
+                let at = || Where::under("cookie", &String::from_utf8_lossy(name));
                 self.look_anew(Place::Cookie, value, at);
             }
         }
@@ -125,7 +135,7 @@ impl Scanner {
     fn raw(&mut self, body: &[u8]) {
         let head = body.get(..body.len().min(8 << 10)).unwrap_or_default();
         if head.trim_ascii_start().starts_with(b"<") {
-            self.look(Place::Raw, &String::from_utf8_lossy(head), || "body".to_owned());
+            self.look(Place::Raw, &String::from_utf8_lossy(head), || Where::of("body"));
         }
     }
 
@@ -158,9 +168,20 @@ impl Scanner {
         std::mem::take(&mut self.proofs)
     }
 
+    /// Gives what of its request is an attempt: one part for each class and place, as far as there is room. Those of cookies, of which
+    /// no value is shown, are none.
+    pub fn take_signs(&mut self) -> Vec<Proof> {
+        std::mem::take(&mut self.signs).into_iter().map(|(_, sign)| sign).collect()
+    }
+
     /// Attempts that an exchange had above its limit, in all.
     pub fn dropped(&self) -> u64 {
         self.dropped
+    }
+
+    /// Parts of exchanges that had no room to be kept, in all, and those of which the beginning was kept.
+    pub fn unproven(&self) -> (u64, u64) {
+        (self.unproven, self.cut)
     }
 
     /// Looks at a path. One that differs from a clean one in numbers and hexadecimal ids alone is clean.
@@ -175,7 +196,7 @@ impl Scanner {
             form.extend_from_slice(if id { b"0000" } else { segment });
         }
         if !self.clean.knows(Place::Path, &form)
-            && !self.look(Place::Path, &String::from_utf8_lossy(path), || "path".to_owned())
+            && !self.look(Place::Path, &String::from_utf8_lossy(path), || Where::of("path"))
         {
             self.clean.learn(Place::Path, &form);
         }
@@ -183,7 +204,7 @@ impl Scanner {
     }
 
     /// Looks at a value of a head, unless it is remembered to hold nothing.
-    fn look_anew(&mut self, place: Place, value: &[u8], location: impl Fn() -> String) {
+    fn look_anew(&mut self, place: Place, value: &[u8], location: impl Fn() -> Where) {
         if self.pack.is_clean_id(value) {
             return;
         }
@@ -193,7 +214,7 @@ impl Scanner {
     }
 
     /// Looks at one value; `location` is only asked where something is found. True where it was.
-    fn look(&mut self, place: Place, value: &str, location: impl Fn() -> String) -> bool {
+    fn look(&mut self, place: Place, value: &str, location: impl Fn() -> Where) -> bool {
         let mut end = value.len().min(VALUE_LIMIT);
         while !value.is_char_boundary(end) {
             end -= 1;
@@ -207,18 +228,41 @@ impl Scanner {
         let mut any = false;
         for id in fits.iter() {
             let Some(rule) = pack.get(id).filter(|r| r.looks_at(place)) else { continue };
-            let found = match &rule.pattern {
-                Some(pattern) => pattern.find(Input::new(text.as_bytes())).map(|m| m.range()),
-                None => Some(0..text.len()),
+            let (needles, of) = (&pack.needles, &pack.needle_rules);
+            let (found, part) = match &rule.pattern {
+                Some(pattern) => {
+                    let Some(found) = pattern.find(Input::new(text.as_bytes())) else { continue };
+                    (found.range(), text.as_bytes().get(found.range()).unwrap_or_default())
+                }
+                None => {
+                    let at = Rules::place_of(id, needles, of, text.as_bytes());
+                    (at.unwrap_or(0..text.len()), text.as_bytes())
+                }
             };
-            if let Some(range) = found {
-                let part =
-                    String::from_utf8_lossy(text.as_bytes().get(range).unwrap_or_default()).into_owned();
-                self.note(id, rule.class, location(), &part, value);
-                any = true;
-            }
+            let at = location();
+            self.sign(rule.class, place, &at, (&text, found));
+            self.note(id, rule.class, at.location, &String::from_utf8_lossy(part), value);
+            any = true;
         }
         any
+    }
+
+    /// Keeps the part of a request that is an attempt.
+    fn sign(&mut self, class: Class, place: Place, at: &Where, (text, part): (&str, Range<usize>)) {
+        let (location, name) = match place {
+            Place::Name => ("name", ""),
+            _ => (&*at.location, &*at.name),
+        };
+        if place == Place::Cookie || self.signs.iter().any(|(c, s)| *c == class && s.location == location) {
+            return;
+        }
+        if self.signs.len() == PROOF_LIMIT {
+            self.unproven += 1;
+            return;
+        }
+        let around = if place == Place::Raw { Around::Tag } else { Around::Words };
+        self.cut += u64::from(part.len() > PART);
+        self.signs.push((class, Proof::of((location.to_owned(), name.to_owned()), text, part, around)));
     }
 
     fn note(&mut self, rule: RuleId, class: Class, location: String, part: &str, value: &str) {
@@ -258,7 +302,7 @@ impl Scanner {
             let Some(rule) = pack.get(id) else { continue };
             let found = match &rule.pattern {
                 Some(pattern) => pattern.find(Input::new(bytes)).map(|m| m.range()),
-                None => Some(0..0),
+                None => Rules::place_of(id, &pack.answers, &pack.answer_rules, bytes),
             };
             if let Some(part) = found {
                 self.proven(id, rule.class, at, (text, part));
@@ -280,9 +324,16 @@ impl Scanner {
             attempt.proof = Some(proof);
             any = true;
         }
-        if any && self.proofs.len() < PROOF_LIMIT {
-            self.proofs.push(Proof::of(class, at, text, part));
+        if !any {
+            return;
         }
+        if self.proofs.len() == PROOF_LIMIT {
+            self.unproven += 1;
+            return;
+        }
+        let around = if class.takes() { Around::Nothing } else { Around::Words };
+        self.cut += u64::from(part.len() > PART);
+        self.proofs.push(Proof::of((at.path(), at.key.to_owned()), text, part, around));
     }
 }
 
@@ -294,7 +345,7 @@ impl Visitor for Scanner {
         }
         let Scalar::Str(text) = value else {
             if self.side == Side::Request && at.key.starts_with('$') {
-                self.look(Place::Name, &at.path(), || at.path());
+                self.look(Place::Name, &at.path(), || Where::field(at));
             }
             return;
         };
@@ -304,12 +355,32 @@ impl Visitor for Scanner {
         }
         let place = if self.in_query { Place::Query } else { Place::Body };
         if text.len() >= 2 && may_attack(text.as_bytes()) {
-            self.look(place, text, || at.path());
+            self.look(place, text, || Where::field(at));
         }
         if at.key.bytes().any(|b| matches!(b, b'$' | b'<' | b'(' | b'\'' | b'.')) || at.key.starts_with("__")
         {
-            self.look(Place::Name, &at.path(), || at.path());
+            self.look(Place::Name, &at.path(), || Where::field(at));
         }
+    }
+}
+
+/// Where something is found.
+struct Where {
+    location: String,
+    name: String,
+}
+
+impl Where {
+    fn of(location: &str) -> Self {
+        Where { location: location.to_owned(), name: String::new() }
+    }
+
+    fn under(kind: &str, name: &str) -> Self {
+        Where { location: format!("{kind}:{name}"), name: name.to_owned() }
+    }
+
+    fn field(at: &Location<'_>) -> Self {
+        Where { location: at.path(), name: at.key.to_owned() }
     }
 }
 
@@ -327,75 +398,6 @@ fn may_attack(value: &[u8]) -> bool {
         table
     };
     value.iter().any(|b| MARKS.get(usize::from(*b)) == Some(&true)) || value.starts_with(b"rO0AB")
-}
-
-/// Fields that only say how to carry the message: looked at where a lookup or a call could stand in them.
-fn is_dull(name: &[u8]) -> bool {
-    static DULL: NameSet = NameSet::new(&[
-        b"authorization",
-        b"accept",
-        b"accept-encoding",
-        b"accept-language",
-        b"connection",
-        b"content-length",
-        b"content-type",
-        b"date",
-        b"if-none-match",
-        b"if-modified-since",
-        b"cache-control",
-        b"pragma",
-        b"te",
-        b"upgrade",
-        b"traceparent",
-        b"sec-fetch-site",
-        b"sec-fetch-mode",
-        b"sec-fetch-dest",
-        b"sec-ch-ua",
-        b"sec-ch-ua-mobile",
-        b"sec-ch-ua-platform",
-    ]);
-    DULL.has(name)
-}
-
-/// Fields whose name alone says something.
-fn is_odd(name: &[u8]) -> bool {
-    static ODD: NameSet = NameSet::new(&[
-        b"x-original-url",
-        b"x-rewrite-url",
-        b"x-custom-ip-authorization",
-        b"x-scanner",
-        b"acunetix-product",
-        b"x-wvs-id",
-    ]);
-    ODD.has(name)
-}
-
-/// A set of rules.
-struct Rules([u64; RULE_LIMIT / 64]);
-
-impl Rules {
-    /// The rules of which a needle stands in `text`.
-    fn standing_in(needles: &aho_corasick::AhoCorasick, rules: &[RuleId], text: &[u8]) -> Rules {
-        let mut set = Rules([0; RULE_LIMIT / 64]);
-        for found in needles.find_overlapping_iter(text) {
-            if let Some(id) = rules.get(found.pattern().as_usize())
-                && let Some(word) = set.0.get_mut(usize::from(id.0) / 64)
-            {
-                *word |= 1 << (id.0 % 64);
-            }
-        }
-        set
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.iter().all(|word| *word == 0)
-    }
-
-    fn iter(&self) -> impl Iterator<Item = RuleId> + '_ {
-        self.0.iter().enumerate().flat_map(|(at, word)| {
-            (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| RuleId((at * 64 + bit) as u16))
-        })
-    }
 }
 
 #[cfg(test)]
@@ -462,7 +464,7 @@ mod tests {
             [Place::Path, Place::Query, Place::Header, Place::Agent, Place::Body, Place::Name, Place::Raw];
         let place = places.into_iter().find(|p| rule.looks_at(*p)).unwrap_or(Place::Cookie);
         scanner.begin();
-        scanner.look(place, text, String::new);
+        scanner.look(place, text, || Where::of(""));
         scanner.take().iter().any(|a| a.rule == id)
     }
 

@@ -223,6 +223,111 @@ fn what_stands_around_a_proof_is_masked_too() {
     assert!(!secret.contains(ERROR) && secret.contains("$.password: ***"), "{secret}");
 }
 
+/// What is shown of a request that carries an attack, the part of it that is nowhere else to be seen besides.
+fn attacked(target: &str, headers: &[(&str, &str)], body: &str) -> (Part, Vec<String>) {
+    let pack = Arc::new(sidetap_threats::Pack::builtin().unwrap());
+    let mut eyes = sidetap_threats::Scanner::new(&pack);
+    let mut fields = Headers::default();
+    headers.iter().for_each(|(n, v)| fields.push(n.as_bytes(), v.as_bytes()));
+    let kind = fields.get("content-type").map(<[u8]>::to_vec);
+    let request = sidetap_model::Request {
+        method: b"POST".to_vec(),
+        target: target.as_bytes().to_vec(),
+        version: sidetap_model::Version(1, 1),
+        headers: fields,
+        body: Body { bytes: body.as_bytes().to_vec(), len: body.len() as u64, gap_at: None },
+    };
+    eyes.begin();
+    eyes.request(&request);
+    let of = body::kind_of(kind.as_deref(), body.as_bytes());
+    let (limits, mut scratch) = (WalkLimits::default(), WalkScratch::default());
+    body::walk(of, kind.as_deref(), body.as_bytes(), &limits, &mut scratch, &mut eyes);
+    let signs = eyes.take_signs();
+    assert!(!eyes.take().is_empty());
+    let mut masker = masker();
+    let shown = redact::target(&mut masker.scanner, b"POST", target.as_bytes());
+    let shown = shown.map_or(target.to_owned(), |t| String::from_utf8(t).unwrap());
+    let raw = Raw { request: Some(Message::of(&request.headers, &request.body)), signs, ..Raw::default() };
+    let part = masker.show(&raw, &shown).request.unwrap();
+    let attacks = part.attacks.clone();
+    (part, attacks)
+}
+
+#[test]
+fn an_attack_in_a_request_is_seen_wherever_in_it_it_stands() {
+    const ATTACK: &str = "' UNION SELECT name, price FROM goods -- ";
+    let json = [("Content-Type", "application/json")];
+    for before in [0, 200, 300, 900, 6_000] {
+        let filling = "word ".repeat(before / 5);
+        let text = format!("{filling}{ATTACK}{}", "and so on ".repeat(90));
+        let escaped = text.replace(' ', "%20").replace('\'', "%27");
+        let bodies = [
+            serde_json::json!({"note": text}).to_string(),
+            serde_json::json!({"note": escaped}).to_string(),
+            serde_json::json!({"before": [filling], "note": ATTACK}).to_string(),
+        ];
+        for body in &bodies {
+            let (part, attacks) = attacked("/notes", &json, body);
+            let content = part.content.unwrap();
+            let all = format!("{content}{}", attacks.join("\n")).replace("%20", " ");
+            assert_eq!(all.matches("UNION SELECT").count(), 1, "{before}: {all}");
+            let own = |a: &String| a.starts_with("$.note: ") && a.contains(ATTACK.trim());
+            assert!(attacks.iter().all(own), "{before}: {attacks:?}");
+            assert!(attacks.iter().all(|a| a.chars().count() < VALUE + 20), "{before}: {attacks:?}");
+        }
+        let (part, attacks) = attacked("/notes", &[("X-Note", &text)], "");
+        let field = part.headers.iter().find(|(n, _)| n == "X-Note").map(|(_, v)| &**v).unwrap_or_default();
+        let all = format!("{field}\n{}", attacks.join("\n"));
+        assert_eq!(all.matches("UNION SELECT").count(), 1, "{before}: {all}");
+        let target = format!("/notes?page=2&q={escaped}");
+        let (_, attacks) = attacked(&target, &[], "");
+        let own = |a: &String| a.starts_with("query:q: …") && a.contains(ATTACK.trim());
+        assert_eq!(attacks.iter().filter(|a| own(a)).count(), usize::from(before > 4_000), "{attacks:?}");
+    }
+    let entity = "<?xml version=\"1.0\"?><!DOCTYPE a [<!ENTITY x SYSTEM \"file:///etc/passwd\">]><a><password>hunter2</password></a>";
+    let (_, attacks) = attacked("/notes", &[("Content-Type", "application/xml")], entity);
+    assert_eq!(attacks, ["body: …<!ENTITY x SYSTEM \"file:///etc/passwd\">…"]);
+    let far = serde_json::json!({"filling": "x ".repeat(900), "to": {"$where": "1"}}).to_string();
+    let (_, attacks) = attacked("/notes", &json, &far);
+    assert_eq!(attacks, ["name: $.to.$where"]);
+}
+
+#[test]
+fn what_stands_around_an_attack_is_masked_as_ever() {
+    const ATTACK: &str = "' UNION SELECT name, price FROM goods -- ";
+    let filling = "word ".repeat(400);
+    for (secret, hidden) in [
+        ("4111 1111 1111 1111", "1 1111"),
+        ("4111%201111%201111%201111", "1 1111"),
+        ("jo@b.example", "jo@b"),
+        ("password: hunter2", "hunter2"),
+        ("token=hunter2", "hunter2"),
+        ("DE89370400440532013000", "893704"),
+    ] {
+        let text = format!("{filling} {secret} {ATTACK} {secret}");
+        let body = serde_json::json!({"note": text}).to_string();
+        let (_, mut attacks) = attacked("/notes", &[("Content-Type", "application/json")], &body);
+        attacks.extend(attacked("/notes", &[("X-Note", &text)], "").1);
+        assert_eq!(attacks.len(), 2, "{secret}: {attacks:?}");
+        for line in &attacks {
+            assert!(line.contains("UNION SELECT") && !line.contains(hidden), "{secret}: {line}");
+        }
+    }
+    let text = format!("{filling}{ATTACK}");
+    let form = format!("password={}", text.replace(' ', "+"));
+    let kind = ("Content-Type", "application/x-www-form-urlencoded");
+    for (headers, body) in [
+        (vec![kind], form.as_str()),
+        (vec![("Authorization", text.as_str())], ""),
+        (vec![("Cookie", &format!("sid={text}"))], ""),
+        (vec![("X-Customer-Name", &text)], ""),
+    ] {
+        let (part, attacks) = attacked("/notes?x=1%27%20OR%201=1--", &headers, body);
+        assert_eq!(attacks, [""; 0], "{part:?}");
+        assert!(!format!("{part:?}").contains("UNION"), "{part:?}");
+    }
+}
+
 #[test]
 fn what_says_what_was_asked_stays() {
     let out = shown(
