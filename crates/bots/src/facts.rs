@@ -312,6 +312,8 @@ facts! {
     RestUnread = "rest.unread", "share of the rest's clients whose Referers name pages that they never asked for";
     Typed = "part.typed", "share of pages that a browser opens though no link led there, while it names where it comes from elsewhere";
     RestTyped = "rest.typed", "share of the others' pages to which no link led";
+    Again = "part.again", "1 where all of its clients do again and again, and do nothing besides, what the endpoint's others do once";
+    Bulk = "part.bulk", "1 where these are requests that carry twenty calls and more";
     OneForm = "part.one-form", "clients that make accounts whose names and passwords are of one form, and do nothing else";
     Straight = "part.straight", "share of clients whose first request of all is this";
     RestStraight = "rest.straight", "share of the rest's clients whose first request of all is this";

@@ -237,6 +237,10 @@ traits! {
     NOTHING_GIVEN = 107,
     /// It names something or somebody that it is about.
     NAMES_ONE = 108,
+    /// It posts a text with a link to elsewhere.
+    LINKS = 109,
+    /// It carries twenty calls and more, and nobody's credentials.
+    BULK = 110,
 }
 
 impl Traits {

@@ -60,6 +60,29 @@ fn log_ins_under_aliases_are_counted_each() {
     expect(&w.judge(), "credential-cracking", 1);
 }
 
+/// A list of documents, each a log-in, is answered with a list of errors.
+#[test]
+fn log_ins_in_a_list_of_documents_fail_where_each_does() {
+    let mut w = World::new();
+    w.honest();
+    people(&mut w);
+    for n in 0..12u32 {
+        let each = |m: u32| {
+            format!(
+                "{{\"operationName\":\"SignIn\",\"query\":\"mutation SignIn($email:String!,$password:String!){{signIn(email:$email,password:$password){{token}}}}\",\
+                 \"variables\":{{\"email\":\"victim{m}@mail.test\",\"password\":\"Password1\"}}}}"
+            )
+        };
+        let body = (n * 8..n * 8 + 8).map(each).collect::<Vec<_>>().join(",");
+        let error = "{\"errors\":[{\"message\":\"Please check and try again\"}],\"data\":{\"signIn\":null}}";
+        let answer = format!("[{}]", [error; 8].join(","));
+        let c =
+            graphql(bad(n % 3), "mutation signIn", "/graphql#mutation.signIn", format!("[{body}]"), &answer);
+        w.at(150_000 + i64::from(n) * 4_000, &c.script());
+    }
+    expect(&w.judge(), "credential-stuffing", 3);
+}
+
 #[test]
 fn vouchers_under_aliases_are_counted_each() {
     let mut w = World::new();

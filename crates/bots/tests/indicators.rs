@@ -594,6 +594,7 @@ fn every_indicator_fires_for_some_traffic() {
     fired(&mut seen, true, doors);
     fired(&mut seen, true, codes);
     fired(&mut seen, true, world::scenes::all);
+    fired(&mut seen, true, world::again::all);
     let pack = Pack::builtin().unwrap();
     for id in OF_TABLES.into_iter().chain(["anomaly-extreme"]) {
         assert!(pack.indicators().iter().any(|i| i.id == id), "{id}");

@@ -43,14 +43,10 @@ fn pace(f: &mut Facts, unit: &Unit, quiet: Option<u32>) {
 }
 
 fn timeline(f: &mut Facts, unit: &Unit) {
-    let counts = || unit.timeline.iter().map(|(_, n)| f64::from(*n));
-    f.set(Fact::PeakTen, counts().fold(0.0, f64::max));
-    let (Some((first, _)), Some((last, _))) = (unit.timeline.first(), unit.timeline.last()) else { return };
-    if unit.timeline.len() < BUCKETS {
-        return;
-    }
-    let spans = (f64::from(*last) - f64::from(*first) + 1.0).max(1.0);
-    f.set(Fact::ActiveShare, (unit.timeline.len() as f64 / spans).min(1.0));
+    let counts = || unit.counts().map(f64::from);
+    f.set(Fact::PeakTen, f64::from(unit.peak_ten()));
+    let Some((busy, spans)) = unit.activity().filter(|(busy, _)| *busy >= BUCKETS) else { return };
+    f.set(Fact::ActiveShare, (busy as f64 / spans).min(1.0));
     let mean = counts().sum::<f64>() / spans;
     let squares = counts().map(|n| n * n).sum::<f64>() / spans;
     f.set(Fact::RateVariation, (squares - mean * mean).max(0.0).sqrt() / mean.max(1e-9));

@@ -52,6 +52,7 @@ impl Engine {
             self.judge_receivers(at);
             self.judge_throw_away(at);
             self.judge_forms(at);
+            self.judge_again(at);
         }
         self.judge_accounts();
         for hash in std::mem::take(&mut self.due_sessions) {
@@ -79,6 +80,7 @@ impl Engine {
             self.judge_receivers(at);
             self.judge_throw_away(at);
             self.judge_forms(at);
+            self.judge_again(at);
         }
         self.judge_accounts();
         for hash in self.units.session_keys() {

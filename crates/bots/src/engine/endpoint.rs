@@ -54,6 +54,10 @@ pub(crate) struct Slot {
     /// When its bare calls, and those who guess one after the other, are looked at next.
     pub(crate) next: u32,
     pub(super) next_hops: u32,
+    pub(super) next_again: u32,
+    /// Calls that post links, and requests that carry many calls.
+    pub(super) linked: u32,
+    pub(super) bulk: u32,
     /// What earlier runs learned of it.
     pub(crate) past: Option<Past>,
     /// How busy it usually is, but for what is convicted.
@@ -148,8 +152,10 @@ impl Slot {
             self.n += 1;
             self.pages += u32::from(o.surface == Surface::Page);
             self.keyed += u32::from(o.traits.has(Traits::KEYED));
-            let reads = [Traits::GET, Traits::HEAD, Traits::READS].iter().any(|t| o.traits.has(*t));
-            self.reads += u32::from(reads);
+            self.linked += u32::from(o.traits.has(Traits::LINKS));
+            self.bulk += u32::from(o.traits.has(Traits::BULK));
+            self.reads +=
+                u32::from([Traits::GET, Traits::HEAD, Traits::READS].iter().any(|t| o.traits.has(*t)));
             let mut roles = o.roles.0;
             while roles != 0 {
                 if let Some(vote) = self.votes.get_mut(roles.trailing_zeros() as usize) {
@@ -287,6 +293,9 @@ impl Slot {
             forms: Forms::default(),
             next: 24,
             next_hops: 24,
+            next_again: 24,
+            linked: 0,
+            bulk: 0,
             past: None,
             week: Week::default(),
             stated: Said::default(),
@@ -321,6 +330,8 @@ impl Slot {
         self.reads += other.reads;
         self.ok += other.ok;
         self.keyed += other.keyed;
+        self.linked += other.linked;
+        self.bulk += other.bulk;
         self.answered += other.answered;
         self.wait_ms += other.wait_ms;
         for (mine, theirs) in self.votes.iter_mut().zip(other.votes) {

@@ -204,7 +204,12 @@ impl Engine {
         let codes = matches!(self.class(campaign.rule), "coupon-abuse" | "giftcard-bruteforce");
         let here = |slot: u32| campaign.slots.iter().any(|s| self.resolve(*s) == self.resolve(slot));
         let buys = || unit.calls.iter().any(|c| !here(c.slot) && self.fills_cart(c));
-        if codes && !unit.tool && buys() { MANY } else { FEW }
+        // Codes that go round are over for most: who plays or reads besides and tries some guesses none either.
+        let lives = || {
+            let tried: u32 = unit.calls.iter().filter(|c| here(c.slot)).map(|c| c.n).sum();
+            unit.breadth() >= 6 && tried.saturating_mul(3) < unit.n.saturating_sub(unit.assets)
+        };
+        if codes && !unit.tool && (buys() || lives()) { MANY } else { FEW }
     }
 
     /// True where a client tries one account again and again, in a campaign over many accounts: its owner does that, while nobody

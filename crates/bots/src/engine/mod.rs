@@ -5,6 +5,7 @@
 //! made. What is judged is judged at the end of an epoch, against all that was seen until then.
 
 mod address;
+mod again;
 mod anomaly;
 mod call;
 mod campaign;

@@ -213,6 +213,8 @@ impl Engine {
         if let Some(n) = slice.one_form {
             f.set(Fact::OneForm, n as f64);
         }
+        f.set(Fact::Again, f64::from(u8::from(slice.again)));
+        f.set(Fact::Bulk, f64::from(u8::from(slice.bulk)));
         if let Some(share) = slice.hoppers {
             f.set(Fact::Hoppers, share);
         }

@@ -106,11 +106,9 @@ impl Engine {
             let Some(unit) = self.units.get(key) else { continue };
             let conviction = self.convictions.units.get(&key);
             let automated = conviction.is_none() && unit.automation >= AUTOMATED;
-            for (bucket, n) in &unit.timeline {
-                let bucket = i64::from(*bucket);
+            for (bucket, n) in unit.series() {
                 let point = points.entry(bucket).or_default();
                 point.ts = Ts::from_parts(bucket * BUCKET_S, 0);
-                let n = u64::from(*n);
                 match conviction {
                     Some(c) if c.suspicious => point.suspicious += n,
                     Some(_) => point.malicious += n,
@@ -386,8 +384,8 @@ impl Engine {
     fn campaign_row(&self, campaign: &Campaign, cast: &Casted<'_>) -> CampaignRow {
         let (units, sessions) = (cast.units.as_slice(), cast.sessions.as_slice());
         let mut timeline: BTreeMap<i64, u64> = BTreeMap::new();
-        for (bucket, n) in units.iter().flat_map(|(unit, _)| &unit.timeline) {
-            *timeline.entry(i64::from(*bucket)).or_default() += u64::from(*n);
+        for (bucket, n) in units.iter().flat_map(|(unit, _)| unit.series()) {
+            *timeline.entry(bucket).or_default() += n;
         }
         for call in sessions.iter().flat_map(|(session, _)| &session.calls) {
             *timeline.entry(call.first.secs().div_euclid(BUCKET_S)).or_default() += u64::from(call.n);
@@ -409,7 +407,8 @@ impl Engine {
             score: self.campaign_score(campaign),
             phase: phase(campaign.retrospective),
             first_seen: first,
-            detected_at: campaign.detected,
+            // Of one that took others in they may have been known before its first request that is told.
+            detected_at: campaign.detected.max(first),
             last_seen: lasts.max().unwrap_or(first),
             requests,
             endpoints: self.endpoint_names(campaign),

@@ -41,6 +41,10 @@ pub(crate) struct Slice<'a> {
     pub(crate) one_receiver: Option<usize>,
     /// Clients that make accounts of one form.
     pub(crate) one_form: Option<usize>,
+    /// Its clients do again and again what others do once.
+    pub(crate) again: bool,
+    /// That is to send many calls in each request.
+    pub(crate) bulk: bool,
     /// Share of clients that fail with several accounts and get into none.
     pub(crate) hoppers: Option<f64>,
     /// Endpoints through which one account is tried.
@@ -135,6 +139,8 @@ impl<'a> Slice<'a> {
             quick: None,
             one_receiver: None,
             one_form: None,
+            again: false,
+            bulk: false,
             hoppers: None,
             channels: None,
             without_shape: None,

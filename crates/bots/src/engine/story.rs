@@ -242,7 +242,7 @@ impl Engine {
         told.push(if campaign.retrospective {
             "It was recognised afterwards, with all that was known by then.".to_owned()
         } else {
-            format!("It was recognised after {}.", lasting(first, campaign.detected))
+            format!("It was recognised after {}.", lasting(first, campaign.detected.max(first)))
         });
         told.join(" ")
     }

@@ -71,8 +71,13 @@ pub(crate) struct Unit {
     pub(crate) peak: u16,
     pub(crate) calls: Vec<Call>,
     pub(crate) sessions: SmallVec<[Token; 1]>,
-    /// Requests in each ten seconds.
-    pub(crate) timeline: SmallVec<[(i32, u32); 2]>,
+    /// Requests in each ten seconds, of who is long at it in each twenty, forty and so on: doubled as often as `widened`.
+    timeline: SmallVec<[(i32, u32); 2]>,
+    widened: u8,
+    /// The ten seconds that run, and the most in any.
+    ten: i32,
+    in_ten: u16,
+    peak_ten: u16,
     pub(crate) evidence: SmallVec<[ExchangeId; 3]>,
     pub(crate) judged: u32,
     /// Where it comes from and who it is.
@@ -109,6 +114,9 @@ pub(crate) struct Rare {
     pub(crate) limited: u32,
     pub(crate) login_fails: u32,
     pub(crate) api_navigations: u32,
+    /// Texts with a link that it posted, and requests of many calls.
+    pub(crate) linked: u32,
+    pub(crate) bulk: u32,
     /// Calls and sessions of which no record is kept.
     pub(crate) calls_over: u32,
     pub(crate) sessions_over: u32,
@@ -137,6 +145,9 @@ pub(crate) struct Place {
     /// The endpoint's id and its host's hash.
     pub(crate) at: Option<(u64, u64)>,
 }
+
+/// Buckets of a client's timeline.
+const BUCKETS: usize = 512;
 
 /// Width of a timeline's bucket in seconds.
 pub(crate) const BUCKET_S: i64 = 10;
@@ -191,6 +202,10 @@ impl Unit {
             calls: Vec::new(),
             sessions: SmallVec::new(),
             timeline: SmallVec::new(),
+            widened: 0,
+            ten: i32::MIN,
+            in_ten: 0,
+            peak_ten: 0,
             evidence: SmallVec::new(),
             judged: 0,
             standing: Standing::default(),
@@ -261,6 +276,12 @@ impl Unit {
         self.referers += u32::from(o.traits.has(Traits::REFERER));
         self.cookies += u32::from(o.traits.has(Traits::COOKIE));
         self.keyed += u32::from(o.traits.has(Traits::KEYED));
+        if o.traits.has(Traits::LINKS) {
+            self.rare_mut().linked += 1;
+        }
+        if o.traits.has(Traits::BULK) {
+            self.rare_mut().bulk += 1;
+        }
         if let Some(account) = o.account {
             self.accounts.insert(account, leave);
         }
@@ -290,17 +311,66 @@ impl Unit {
         }
         self.in_minute = self.in_minute.saturating_add(1);
         self.peak = self.peak.max(self.in_minute);
-        let bucket = bucket(ts);
-        let room = self.timeline.len() < 512;
-        match self.timeline.iter_mut().rev().take(2).find(|(b, _)| *b == bucket) {
+        let ten = bucket(ts);
+        if ten != self.ten {
+            self.ten = ten;
+            self.in_ten = 0;
+        }
+        self.in_ten = self.in_ten.saturating_add(1);
+        self.peak_ten = self.peak_ten.max(self.in_ten);
+        let mut at = ten >> self.widened;
+        if self.timeline.len() >= BUCKETS && !self.timeline.iter().rev().take(2).any(|(b, _)| *b == at) {
+            self.widen();
+            at = ten >> self.widened;
+        }
+        match self.timeline.iter_mut().rev().take(2).find(|(b, _)| *b == at) {
             Some((_, n)) => *n += 1,
-            None if room => self.timeline.push((bucket, 1)),
-            None => {
-                if let Some((_, n)) = self.timeline.last_mut() {
-                    *n += 1;
+            None => self.timeline.push((at, 1)),
+        }
+    }
+
+    /// Makes room: each two of the timeline's buckets become one of twice the width.
+    fn widen(&mut self) {
+        while self.timeline.len() >= BUCKETS && self.widened < 31 {
+            self.widened += 1;
+            let mut wider: SmallVec<[(i32, u32); 2]> = SmallVec::with_capacity(BUCKETS);
+            for (bucket, n) in self.timeline.drain(..) {
+                match wider.last_mut() {
+                    Some((last, all)) if *last == bucket >> 1 => *all = all.saturating_add(n),
+                    _ => wider.push((bucket >> 1, n)),
                 }
             }
+            self.timeline = wider;
         }
+    }
+
+    /// The buckets of its timeline: how many it has requests in, and how many there are from the first to the last.
+    pub(crate) fn activity(&self) -> Option<(usize, f64)> {
+        let ((first, _), (last, _)) = (self.timeline.first()?, self.timeline.last()?);
+        Some((self.timeline.len(), (f64::from(*last) - f64::from(*first) + 1.0).max(1.0)))
+    }
+
+    /// The most requests in ten seconds.
+    pub(crate) fn peak_ten(&self) -> u32 {
+        if self.widened == 0 { self.counts().max().unwrap_or(0) } else { u32::from(self.peak_ten) }
+    }
+
+    /// Requests in each bucket of its timeline.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = u32> + '_ {
+        self.timeline.iter().map(|(_, n)| *n)
+    }
+
+    /// Its requests over time, by ten seconds as [`bucket`] counts them; what is known by wider buckets is spread over those.
+    pub(crate) fn series(&self) -> impl Iterator<Item = (i64, u64)> + '_ {
+        let width = 1i64 << self.widened;
+        let parts = width.min(8);
+        self.timeline.iter().flat_map(move |(bucket, n)| {
+            let (start, n) = (i64::from(*bucket) << self.widened, i64::from(*n));
+            (0..parts).filter_map(move |part| {
+                let share = n * (part + 1) / parts - n * part / parts;
+                (share > 0).then(|| (start + part * (width / parts), share.unsigned_abs()))
+            })
+        })
     }
 
     fn attempts(&mut self, o: &Observation, leave: &mut Leave) {

@@ -4,7 +4,7 @@ use sidetap_wire::body::{Location, Scalar};
 use smallvec::SmallVec;
 
 use super::robots::robots;
-use super::words::{self, Said};
+use super::words::{Hearing, Said};
 use crate::observation::Robots;
 
 /// What the body of an answer says.
@@ -16,6 +16,8 @@ pub(crate) struct AnswerFields {
     /// A field says that it did not work.
     pub(crate) refuses: bool,
     pub(crate) html: bool,
+    /// 1 where it is a list.
+    list: u16,
     pub(crate) robots: Option<Box<Robots>>,
     /// Fields that are null.
     pub(crate) nulls: u32,
@@ -38,6 +40,7 @@ impl Default for AnswerFields {
             grants: false,
             refuses: false,
             html: false,
+            list: 0,
             robots: None,
             nulls: 0,
             priced: false,
@@ -63,6 +66,7 @@ impl AnswerFields {
     pub(crate) fn body(&mut self, body: &[u8]) {
         let head = body.get(..body.len().min(64)).unwrap_or(body).trim_ascii_start();
         self.html = head.first() == Some(&b'<') && !is_xml(body);
+        self.list = u16::from(head.first() == Some(&b'['));
         if !matches!(head.first(), Some(b'u' | b'U' | b'#')) {
             return;
         }
@@ -73,7 +77,7 @@ impl AnswerFields {
     }
 
     /// Reads what a page says that answers a form: its short texts, not its programs.
-    pub(crate) fn page(&mut self, body: &[u8], scratch: &mut String) {
+    pub(crate) fn page(&mut self, body: &[u8], hearing: &mut Hearing) {
         const MOST: usize = 256 << 10;
         const SHORT: usize = 200;
         let mut rest = body.get(..body.len().min(MOST)).unwrap_or(body);
@@ -83,7 +87,7 @@ impl AnswerFields {
             if (4..=SHORT).contains(&text.len())
                 && let Ok(text) = std::str::from_utf8(text)
             {
-                match words::said(text, scratch) {
+                match hearing.said(text) {
                     Said::Nothing => {}
                     said => {
                         self.said = said;
@@ -105,7 +109,8 @@ impl AnswerFields {
     pub(crate) fn container(&mut self, at: &Location<'_>) {
         // An element counts, not the list: many applications always send one.
         self.refuses |= match at.key {
-            "error" | "errors" => at.depth <= 2,
+            // A batch is answered with a list of what each call alone is answered with.
+            "error" | "errors" => at.depth <= 2 + self.list,
             "userErrors" | "customerUserErrors" | "accountErrors" => at.depth <= 5,
             "Fault" | "soap:Fault" | "SOAP-ENV:Fault" | "env:Fault" => at.depth <= 3,
             _ => false,
@@ -119,7 +124,7 @@ impl AnswerFields {
     }
 
     #[inline]
-    pub(crate) fn scalar(&mut self, at: &Location<'_>, value: Scalar<'_>, scratch: &mut String) {
+    pub(crate) fn scalar(&mut self, at: &Location<'_>, value: Scalar<'_>, hearing: &mut Hearing) {
         self.fields += 1;
         if self.fields > 48 {
             return;
@@ -138,22 +143,22 @@ impl AnswerFields {
             self.fault = true;
         }
         if at.depth <= 2 {
-            self.outer(at, value, scratch);
+            self.outer(at, value, hearing);
         } else if at.depth <= 5
             && let Scalar::Str(text) = value
         {
-            self.inner(at, text, scratch);
+            self.inner(at, text, hearing);
         } else if self.fault
             && at.key == "string"
             && let Scalar::Str(text) = value
         {
-            self.said = self.said.or(words::said(text, scratch));
+            self.said = self.said.or(hearing.said(text));
         }
     }
 
     /// What GraphQL says further in: codes of errors, and types that are errors (GraphQL §7.1.2; errors as data), and what a SOAP
     /// fault says.
-    fn inner(&mut self, at: &Location<'_>, text: &str, scratch: &mut String) {
+    fn inner(&mut self, at: &Location<'_>, text: &str, hearing: &mut Hearing) {
         // `{"data":{"signIn":{"token":…}}}`
         self.grants |= at.depth <= 4 && is_token(at.key) && text.len() >= 8;
         let is_error = || ["Error", "Failure", "Exception", "Problem"].iter().any(|end| text.ends_with(end));
@@ -170,15 +175,15 @@ impl AnswerFields {
             _ => None,
         };
         if let Some(text) = told.filter(|t| t.len() <= 512) {
-            self.said = self.said.or(words::said(&spaced(text), scratch));
+            self.said = self.said.or(hearing.said(&spaced(text)));
         }
     }
 
-    fn outer(&mut self, at: &Location<'_>, value: Scalar<'_>, scratch: &mut String) {
+    fn outer(&mut self, at: &Location<'_>, value: Scalar<'_>, hearing: &mut Hearing) {
         self.priced = self.priced || is_price(at.key);
         self.nulls += u32::from(matches!(value, Scalar::Null));
         match value {
-            Scalar::Str(text) => self.text(at, text, scratch),
+            Scalar::Str(text) => self.text(at, text, hearing),
             Scalar::Bool(true) => {
                 self.refuses |=
                     matches!(at.key, "error" | "hasError" | "has_error" | "isError" | "is_error" | "failed");
@@ -198,6 +203,10 @@ impl AnswerFields {
             Scalar::Bool(false) => {
                 self.refuses |= tells_success(at.key) || at.depth == 1 && at.key == "status";
             }
+            // Results by number, 0 where it worked: `{"ret":1003,"msg":…}`.
+            Scalar::Num(n) if at.depth == 1 && tells_result(at.key) => {
+                self.refuses |= !matches!(n, "0" | "200" | "1");
+            }
             // Languages without truth values write 0.
             Scalar::Num("0") if tells_success(at.key) => self.refuses |= at.depth == 1,
             Scalar::Num("0" | "0.0" | "0.00") => self.nulls += u32::from(is_worth(at.key)),
@@ -205,9 +214,19 @@ impl AnswerFields {
         }
     }
 
-    fn text(&mut self, at: &Location<'_>, text: &str, scratch: &mut String) {
+    fn text(&mut self, at: &Location<'_>, text: &str, hearing: &mut Hearing) {
+        // Answers in XML write their names with capitals.
+        let mut low = [0u8; 20];
+        for (to, from) in low.iter_mut().zip(at.key.bytes()) {
+            *to = from.to_ascii_lowercase();
+        }
+        let key = if at.key.starts_with(|c: char| c.is_ascii_uppercase()) {
+            low.get(..at.key.len()).unwrap_or(at.key.as_bytes())
+        } else {
+            at.key.as_bytes()
+        };
         let tells = matches!(
-            at.key.as_bytes(),
+            key,
             b"message"
                 | b"msg"
                 | b"error"
@@ -256,11 +275,11 @@ impl AnswerFields {
                 | b""
         );
         if tells && text.len() <= 65_536 && matches!(self.said, Said::Nothing | Said::Failed) {
-            let said = match at.key.as_bytes() {
+            let said = match key {
                 b"code" | b"error" | b"status" | b"reason" | b"errorCode" if is_code(text) => {
-                    words::said(&spaced(text), scratch)
+                    hearing.said(&spaced(text))
                 }
-                _ => words::said(text, scratch),
+                _ => hearing.said(text),
             };
             self.said = self.said.or(said);
         }
@@ -299,6 +318,23 @@ fn is_worth(key: &str) -> bool {
         "discount_amount",
     ];
     NAMES.contains(&key)
+}
+
+/// Names of fields that number the result of a call.
+fn tells_result(key: &str) -> bool {
+    matches!(
+        key,
+        "ret"
+            | "retcode"
+            | "retCode"
+            | "ret_code"
+            | "errcode"
+            | "errCode"
+            | "err_code"
+            | "errno"
+            | "resultCode"
+            | "rc"
+    )
 }
 
 /// Names of fields that say whether it worked, in the languages that answers are written in.
@@ -497,7 +533,7 @@ mod tests {
     fn a_page_is_read_for_what_it_tells_its_reader() {
         let said = |page: &str| {
             let mut answer = AnswerFields::default();
-            answer.page(page.as_bytes(), &mut String::new());
+            answer.page(page.as_bytes(), &mut Hearing::default());
             answer.said
         };
         let around = "<div class=x>Menu</div>".repeat(900);

@@ -70,6 +70,11 @@ impl Arguments {
         self.calls += 1;
     }
 
+    /// How many calls say what they do.
+    pub(crate) const fn calls(&self) -> u32 {
+        self.calls
+    }
+
     /// The one value that the call names; nothing where there are more, or none.
     pub(crate) fn only(&self) -> Option<&str> {
         match self.names.as_slice() {

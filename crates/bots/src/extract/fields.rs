@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::calls::{self, Arguments};
 use super::names::{Field, classify, field_named, is_long_number, is_pin};
-use super::pins::Pins;
+use super::pins::{PinName, Pins};
 use super::plain::Plain;
 use super::words;
 use crate::hash::Mix;
@@ -81,6 +81,10 @@ pub(crate) struct RequestFields {
     pub(super) document: Option<Box<str>>,
     has_variables: bool,
     pub(super) variables: Vec<(Box<str>, Box<str>)>,
+    /// Objects in the list that the body is.
+    items: u32,
+    /// Root fields of the document.
+    pub(super) roots: usize,
     /// A text with words and a link to elsewhere: what is posted for others to read.
     links: bool,
     /// Which operation of a script is asked for.
@@ -90,12 +94,15 @@ pub(crate) struct RequestFields {
     /// The name and the secret in the header of an envelope (WS-Security): who asks, not what is asked.
     pub(super) sender: (Option<String>, Option<String>),
     /// What the names of places say, from one exchange to the next.
-    named: Places<Field>,
+    named: Places<Named>,
+    /// What the last action said.
+    acted: (String, Roles),
 }
 
 impl RequestFields {
     pub(crate) fn clear(&mut self) {
-        *self = RequestFields { named: std::mem::take(&mut self.named), ..RequestFields::default() };
+        let (named, acted) = (std::mem::take(&mut self.named), std::mem::take(&mut self.acted));
+        *self = RequestFields { named, acted, ..RequestFields::default() };
     }
 
     /// Notes how a JSON body is written: browsers and apps write no spaces, many libraries do.
@@ -133,13 +140,10 @@ impl RequestFields {
     /// Keeps the first two texts, what guards a form against other sites aside.
     #[inline]
     fn text(&mut self, at: &Location<'_>, text: &str) {
-        const GUARDS: [&str; 4] = ["csrf", "xsrf", "token", "nonce"];
         if self.texts > 4 || at.depth > 3 || !(3..=128).contains(&text.len()) {
             return;
         }
-        let key = at.key.as_bytes();
-        let guard = |g: &&str| key.windows(g.len()).any(|w| w.eq_ignore_ascii_case(g.as_bytes()));
-        if !is_action(at.key) && !is_protocol_but_id(at.key) && !GUARDS.iter().any(guard) {
+        if !is_action(at.key) && (at.key == "id" || !is_protocol(at.key)) && !is_guard(at.key) {
             self.texts += 1;
             if self.pair.len() < 2 {
                 self.pair.push(text.into());
@@ -181,6 +185,17 @@ impl RequestFields {
         m.finish()
     }
 
+    /// True where it posts a text with a link.
+    pub(crate) const fn links(&self) -> bool {
+        self.links
+    }
+
+    /// True where it carries so many calls that no page or app asks for them at once.
+    pub(crate) const fn is_bulk(&self) -> bool {
+        const MANY: u32 = 20;
+        self.items >= MANY && self.arguments.calls() >= 2 || self.roots >= MANY as usize
+    }
+
     /// True where it has fields.
     pub(crate) fn is_form(&self) -> bool {
         self.fields > 0
@@ -204,8 +219,9 @@ impl RequestFields {
             }
             return;
         }
-        let named = self.named.get_or_insert_with(at, || classify(at.key));
-        let field = match field_named(named.copied().unwrap_or(Field::Other), text) {
+        let named = self.named.get_or_insert_with(at, || Named::of(at.key));
+        let named = named.copied().unwrap_or_else(|| Named::of(at.key));
+        let field = match field_named(named.field, text) {
             // `"card": {"number": …}`
             Field::Number if is_of_card(at) => Field::Card,
             field => field,
@@ -219,8 +235,9 @@ impl RequestFields {
             *place = Some(text.into());
             return;
         }
-        if !is_protocol(at.key) {
-            self.pins.add(at.key, field, text);
+        // What names the action says what is asked, not who asks: `<Request op="Login">`.
+        if !named.protocol && !named.action {
+            self.pins.add(named.pin, field, text);
         }
         let outer = u16::from(self.begins == b'[') + 1;
         if at.key == "id" && at.depth <= outer {
@@ -234,16 +251,19 @@ impl RequestFields {
         {
             self.arguments.add(at.key, text, field == Field::Id);
         }
-        if at.depth <= 4 && !is_protocol_but_id(at.key) {
+        if at.depth <= 4 && (!named.protocol || at.key == "id") && !(named.guard && text.len() >= 16) {
             self.plain.add(at.key, text, field);
         }
-        if is_action(at.key) && text.len() <= 64 {
-            self.asked.insert(words::roles_of_action(text, true));
+        if named.action && text.len() <= 64 {
+            if self.acted.0 != text {
+                self.acted = (text.to_owned(), words::roles_of_action(text, true));
+            }
+            self.asked.insert(self.acted.1);
             if at.depth <= 1 && calls::names_operation(at.key) {
                 self.action = calls::action(text);
             }
         }
-        if at.depth <= outer && is_protocol(at.key) {
+        if at.depth <= outer && named.protocol {
             self.arguments.protocol += 1;
             if outer == 2 && matches!(at.key, "method" | "operationName") {
                 self.arguments.call(text);
@@ -279,6 +299,7 @@ impl RequestFields {
     /// A list or object begins in the body.
     #[inline]
     pub(crate) fn container(&mut self, at: &Location<'_>) {
+        self.items += u32::from(self.begins == b'[' && at.depth == 1);
         self.has_variables |= at.key == "variables";
         self.holds_arguments |= matches!(at.key, "params" | "variables" | "args" | "arguments" | "input");
     }
@@ -454,12 +475,18 @@ impl RequestFields {
             roles.remove(Roles::SENSITIVE);
         }
         let named = roles.any(Roles::SENSITIVE);
+        if self.account.is_none() && !named && self.secrets == 1 && self.id.is_none() && !self.card {
+            // A secret and one thing beside it: whatever that is called, it says who signs in.
+            self.account = self.beside_secret().filter(|_| self.fields <= 4 && self.code.is_none());
+        }
         if self.links && !named && !self.secret_seen && !roles.any(Roles::TELEMETRY) {
             roles.insert(Roles::POSTING);
         }
         if self.secret_seen && self.account.is_some() && !named {
             let sign_up = self.asks_twice()
-                || self.more.len() < 3 && self.mail && (self.fields >= 4 || self.fields >= 3 && self.person);
+                || self.more.len() < 3
+                    && self.mail
+                    && (self.fields >= 4 || self.fields >= 3 && (self.person || self.pins.names_account()));
             roles.insert(if sign_up { Roles::SIGN_UP } else { Roles::LOGIN });
         }
         let guessed = Roles(Roles::GIFT_CARD.0 | Roles::COUPON.0 | Roles::SIGN_UP.0 | Roles::LOGIN.0);
@@ -510,9 +537,36 @@ fn is_protocol(key: &str) -> bool {
     matches!(key, "jsonrpc" | "method" | "id" | "operationName" | "query" | "extensions")
 }
 
-/// The same without the id, which names an object where nothing else says that the body is of such a protocol.
-fn is_protocol_but_id(key: &str) -> bool {
-    key != "id" && is_protocol(key)
+/// Names of fields that guard a form against other sites.
+fn is_guard(key: &str) -> bool {
+    const GUARDS: [&str; 4] = ["csrf", "xsrf", "token", "nonce"];
+    let guard = |g: &&str| key.as_bytes().windows(g.len()).any(|w| w.eq_ignore_ascii_case(g.as_bytes()));
+    GUARDS.iter().any(guard)
+}
+
+/// What the name of a place says.
+#[derive(Clone, Copy, Debug)]
+struct Named {
+    field: Field,
+    pin: PinName,
+    /// See [`is_protocol`].
+    protocol: bool,
+    /// See [`is_action`].
+    action: bool,
+    /// See [`is_guard`].
+    guard: bool,
+}
+
+impl Named {
+    fn of(key: &str) -> Self {
+        Named {
+            field: classify(key),
+            pin: PinName::of(key),
+            protocol: is_protocol(key),
+            action: is_action(key),
+            guard: is_guard(key),
+        }
+    }
 }
 
 /// Names of fields and parameters that say which of its actions a script is to take.

@@ -15,6 +15,7 @@ impl RequestFields {
         let Some(document) = self.document.take() else { return };
         let Some(operation) = graphql::operation(&document) else { return };
         let variables = std::mem::take(&mut self.variables);
+        self.roots = operation.roots.len();
         let value_of = |written: &str| match written.strip_prefix('$') {
             Some(name) => variables.iter().find(|(n, _)| **n == *name).map(|(_, value)| value.to_string()),
             None => Some(written.to_owned()),

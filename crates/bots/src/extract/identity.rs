@@ -3,7 +3,7 @@
 use sidetap_model::{HashKey, Response};
 use smallvec::SmallVec;
 
-use sidetap_wire::auth::Credential;
+use sidetap_wire::auth::{Credential, is_session_header};
 use sidetap_wire::cookies;
 use sidetap_wire::names::NameSet;
 
@@ -28,6 +28,12 @@ impl Extractor {
                     o.traits.insert(Traits::SESSION);
                     o.traits.set(Traits::JWT_UNSIGNED, token.ends_with(b".") && token.starts_with(b"eyJ"));
                     push(&mut o.sessions, Token::of(&self.key, "session", token, true));
+                }
+                Credential::ApiKey { name, value } if is_session_header(name) => {
+                    if !is_placeholder(value) {
+                        o.traits.insert(Traits::SESSION);
+                        push(&mut o.sessions, Token::of(&self.key, "session", value, true));
+                    }
                 }
                 Credential::ApiKey { value, .. } => {
                     o.traits.insert(Traits::KEYED);

@@ -37,7 +37,7 @@ use self::identity::Jars;
 use self::layout::Layouts;
 use self::query::{asked, names_place};
 use self::surface::{anomalies, surface};
-use self::words::Said;
+use self::words::{Hearing, Said};
 use crate::agent::{Agent, Agents};
 use crate::engine::Map;
 use crate::hash;
@@ -74,6 +74,7 @@ pub struct Extractor {
     operation: Option<Box<str>>,
     /// Hash of the request's query.
     query: u64,
+    hearing: Hearing,
     text: String,
 }
 
@@ -121,6 +122,7 @@ impl Extractor {
             attempts: SmallVec::new(),
             operation: None,
             query: 0,
+            hearing: Hearing::default(),
             text: String::new(),
         }
     }
@@ -164,7 +166,7 @@ impl Extractor {
         }
         self.answer.body(body);
         if self.answer.html && self.request.is_form() {
-            self.answer.page(body, &mut self.text);
+            self.answer.page(body, &mut self.hearing);
         }
     }
 
@@ -228,8 +230,18 @@ impl Extractor {
         // `POST /api/GetInvoice {"id": 17}` reads as a GET does.
         let method = changing && operation.is_none() && !self.request.commits();
         let checks = || self.request.is_number() && plain::method_checks(place.path);
+        // Who is told that there is no such thing asked for it.
+        let missed = || {
+            self.answer.said == Said::Missing
+                && self.request.plain.look_up()
+                && !self.request.secret_seen
+                && self.request.account.is_none()
+        };
         let told = method
-            && (plain::method_reads(place.path) || self.request.plain.was_told(place.path) || checks());
+            && (plain::method_reads(place.path)
+                || self.request.plain.was_told(place.path)
+                || checks()
+                || missed());
         let acts = changing && !told && !operation.as_deref().is_some_and(|op| op.starts_with("query "));
         if operation.is_none() && acts {
             let asked = || place.query.and_then(query::operation);
@@ -362,6 +374,9 @@ impl Extractor {
         };
         let named =
             self.request.receiver().is_some() || self.request.id().is_some() || place.parameter.is_some();
+        o.traits.set(Traits::LINKS, acts && self.request.links());
+        let anybody = !o.traits.has(Traits::SESSION) && !o.traits.has(Traits::KEYED);
+        o.traits.set(Traits::BULK, anybody && self.request.is_bulk());
         o.traits.set(Traits::NAMES_ONE, named || o.account.is_some() || o.operation.is_some());
         o.more_targets = self.more_targets(&o);
         self.mail_traits(&mut o);
@@ -487,7 +502,7 @@ impl Visitor for Extractor {
                 {
                     self.request.plain.answered(text);
                 }
-                self.answer.scalar(at, value, &mut self.text);
+                self.answer.scalar(at, value, &mut self.hearing);
             }
         }
     }

@@ -225,7 +225,7 @@ fn decorated(low: &[u8]) -> Field {
 fn plainly(low: &[u8]) -> Field {
     match low {
         b"username" | b"user" | b"login" | b"user_name" | b"userid" | b"user_id" | b"account" | b"agent"
-        | b"uname" | b"loginid" | b"login_id" | b"benutzername" | b"benutzer" | b"usuario"
+        | b"uname" | b"loginid" | b"login_id" | b"benutzername" | b"benutzer" | b"nutzer" | b"usuario"
         | b"utilisateur" | b"nutzername" | b"nombre_usuario" | b"identifiant" | b"gebruikersnaam"
         | b"uzytkownik" | b"username_or_email" | b"identifier" | b"handle" | b"log" | b"usr"
         | b"screen_name" | b"nickname" | b"kennung" | b"kullanici" | b"kullanici_adi" | b"kullaniciadi"

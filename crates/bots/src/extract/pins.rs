@@ -19,30 +19,51 @@ pub(super) struct Pins {
     party: bool,
 }
 
-/// Names of fields for the number of a customer, a member, a card.
-fn is_party(key: &str) -> bool {
-    const WHO: [&str; 9] =
-        ["customer", "client", "member", "user", "login", "subscriber", "cardholder", "policy", "employee"];
-    let key = key.to_ascii_lowercase();
-    WHO.iter().any(|who| key.starts_with(who))
+/// What the name of a field says of a PIN and whose it is.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct PinName {
+    passcode: bool,
+    pin: bool,
+    /// The number of a customer, a member, a card.
+    party: bool,
+}
+
+impl PinName {
+    pub(super) fn of(key: &str) -> Self {
+        const WHO: [&str; 9] = [
+            "customer",
+            "client",
+            "member",
+            "user",
+            "login",
+            "subscriber",
+            "cardholder",
+            "policy",
+            "employee",
+        ];
+        let key = key.to_ascii_lowercase();
+        PinName {
+            passcode: key.ends_with("passcode"),
+            pin: key.ends_with("passcode") || key.ends_with("pin"),
+            party: WHO.iter().any(|who| key.starts_with(who)),
+        }
+    }
 }
 
 impl Pins {
-    pub(super) fn add(&mut self, key: &str, field: Field, text: &str) {
-        let ends = |end: &str| {
-            key.len()
-                .checked_sub(end.len())
-                .and_then(|at| key.get(at..))
-                .is_some_and(|k| k.eq_ignore_ascii_case(end))
-        };
-        let passcode = ends("passcode");
-        if self.pin.is_none() && field == Field::Code && (passcode || ends("pin")) {
+    /// True where a field has a customary name of an account's, not of its address.
+    pub(super) const fn names_account(&self) -> bool {
+        self.named
+    }
+
+    pub(super) fn add(&mut self, name: PinName, field: Field, text: &str) {
+        if self.pin.is_none() && field == Field::Code && name.pin {
             self.pin = Some(text.into());
-            self.passcode = passcode;
+            self.passcode = name.passcode;
             return;
         }
         self.others += 1;
-        self.party |= field == Field::Account || is_party(key);
+        self.party |= field == Field::Account || name.party;
         self.named |= field == Field::Account;
         let names =
             matches!(field, Field::Account | Field::Id | Field::Reference | Field::Other | Field::Person)
@@ -110,6 +131,9 @@ impl RequestFields {
         let beside = self.pins.beside.take();
         let signs_up = self.mail && self.person && self.pins.others >= 2;
         let signs_in = self.pins.others == 1 && beside.is_some() && !self.mail;
+        // `{"device": "ced5f5", "user": "anna", "pin": "13000"}`
+        let signs_in =
+            signs_in || roles.any(Roles::LOGIN) && self.pins.named && self.pins.others <= 3 && !self.is_xml();
         let envelope = self.is_xml() && self.pins.named && self.pins.others >= 2;
         if !(signs_up || signs_in || envelope) {
             return;
@@ -123,7 +147,7 @@ impl RequestFields {
             self.sender.1 = self.sender.1.take().or(Some(pin));
             return;
         }
-        if signs_in {
+        if signs_in && self.account.is_none() {
             self.account = beside;
         }
         self.note(Field::Secret, &pin);

@@ -73,7 +73,12 @@ pub(super) fn surface(path: &str, head: &Head<'_>, kind: &[u8]) -> Surface {
     }
     let file = memchr::memrchr(b'/', bytes).and_then(|i| bytes.get(i + 1..)).unwrap_or(bytes);
     let extension = memchr::memrchr(b'.', file).and_then(|i| file.get(i + 1..));
-    if extension.is_some_and(is_asset) && !kind.starts_with(b"text/html") || is_asset_kind(kind) {
+    // `/products/lamp.js` that answers with JSON is no script: shops' data is read so.
+    let data = kind.starts_with(b"application/json")
+        && head.fetch_dest != Some(b"script")
+        && extension.is_some_and(|e| e.eq_ignore_ascii_case(b"js"));
+    let named = extension.is_some_and(is_asset) && !kind.starts_with(b"text/html") && !data;
+    if named || is_asset_kind(kind) {
         return Surface::Asset;
     }
     let page = kind.starts_with(b"text/html") || kind.starts_with(b"application/xhtml");

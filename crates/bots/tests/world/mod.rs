@@ -1,5 +1,6 @@
 //! A small made-up site with honest callers: people in browsers, an app, a partner; and room for attackers.
 
+pub mod again;
 pub mod scenes;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -64,7 +65,7 @@ pub fn call(ip: IpAddr, method: &'static str, template: &'static str) -> Call {
         headers: Vec::new(),
         body: String::new(),
         status: 200,
-        kind: "application/json",
+        kind: if template.ends_with(".js") { "text/javascript" } else { "application/json" },
         answer: "{\"ok\":true}".into(),
         attack: None,
         shared: false,

@@ -136,7 +136,8 @@ pub fn flood(w: &mut World, who: IpAddr, write: bool) {
         } else {
             call(who, "GET", "/api/feed")
         };
-        let c = c.header("Host", "shop.test").header("Accept", "*/*").header("User-Agent", "wrk/4.2");
+        let c =
+            c.header("Host", "shop.test").header("Accept", "*/*").header("User-Agent", "Go-http-client/1.1");
         w.at(100_000 + n * 45, &c);
     }
 }

@@ -1,5 +1,7 @@
 //! Words of answers that say how a call ended.
 
+use sidetap_wire::body::hash_str;
+
 use crate::extract::finder::Finder;
 
 /// Words of failure: those that say that something is not there, that an account is locked, that a payment is declined, and the others.
@@ -23,6 +25,17 @@ pub(super) const ANSWER_WORDS: &[&str] = &[
     "n'existe pas",
     "no encontrad",
     "no existe",
+    "no consta",
+    "no figura",
+    "no se encuentra",
+    "no se ha encontrado",
+    "não consta",
+    "não localizad",
+    "nessun risultato",
+    "aucun résultat",
+    "aucun dossier",
+    "keine ergebnisse",
+    "geen resultaten",
     "não encontrad",
     "não existe",
     "non trovat",
@@ -55,6 +68,8 @@ pub(super) const ANSWER_WORDS: &[&str] = &[
     "tidak ditemukan",
     "kayıtlı değil",
     "nem található",
+    "kein zugang",
+    "keinen zugang",
     // locked
     "locked",
     "too many attempts",
@@ -100,6 +115,9 @@ pub(super) const ANSWER_WORDS: &[&str] = &[
     "zamítnut",
     // wrong or refused
     "invalid",
+    "password error",
+    "account error",
+    "error password",
     "incorrect",
     "wrong",
     "fail",
@@ -179,9 +197,9 @@ pub(super) const ANSWER_WORDS: &[&str] = &[
 ];
 
 /// Where what they mean changes.
-pub(super) const LOCKED: usize = 50;
-pub(super) const DECLINED: usize = 75;
-pub(super) const FAILED: usize = 91;
+pub(super) const LOCKED: usize = 63;
+pub(super) const DECLINED: usize = 88;
+pub(super) const FAILED: usize = 104;
 
 static ANSWERS: Finder = Finder::new(ANSWER_WORDS);
 
@@ -211,8 +229,42 @@ impl Said {
     }
 }
 
-/// Reads a short text of an answer (the first 4 KiB of it).
-pub(crate) fn said(text: &str, scratch: &mut String) -> Said {
+/// What texts of answers say. Short ones are remembered, for they come again and again; kept whole, so that none is taken for
+/// another: what stands here changes the speed alone.
+#[derive(Debug)]
+pub(crate) struct Hearing {
+    lower: String,
+    known: Vec<(Vec<u8>, Said)>,
+}
+
+impl Default for Hearing {
+    fn default() -> Self {
+        Hearing { lower: String::new(), known: vec![(Vec::new(), Said::Nothing); Hearing::SLOTS] }
+    }
+}
+
+impl Hearing {
+    const SLOTS: usize = 256;
+    const LONGEST: usize = 64;
+
+    /// Reads a short text of an answer (the first 4 KiB of it).
+    pub(crate) fn said(&mut self, text: &str) -> Said {
+        if text.len() > Self::LONGEST {
+            return read(text, &mut self.lower);
+        }
+        let Some((known, said)) = self.known.get_mut(hash_str(text) as usize % Self::SLOTS) else {
+            return read(text, &mut self.lower);
+        };
+        if known != text.as_bytes() {
+            known.clear();
+            known.extend_from_slice(text.as_bytes());
+            *said = read(text, &mut self.lower);
+        }
+        *said
+    }
+}
+
+fn read(text: &str, scratch: &mut String) -> Said {
     let end = (0..=text.len().min(4096)).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
     let text = text.get(..end).unwrap_or_default();
     let text = if text.is_ascii() {

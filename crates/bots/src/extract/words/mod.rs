@@ -3,7 +3,7 @@
 mod answers;
 mod segments;
 
-pub(crate) use self::answers::{Said, said};
+pub(crate) use self::answers::{Hearing, Said};
 use self::segments::{SEGMENTS, WHOLE};
 use super::finder::Finder;
 use crate::role::Roles;
@@ -25,11 +25,20 @@ static SEGMENT_WORDS: Finder<8> = {
 pub(crate) fn roles_of_path(path: &str, state_changing: bool) -> Roles {
     let mut roles = Roles::NONE;
     let method = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let mut before = String::new();
     for segment in path.split('/').filter(|s| !s.is_empty() && !s.starts_with('{')) {
         let whole = segment.to_ascii_lowercase();
         let mut parts = whole.split('.');
         let name = parts.next().unwrap_or_default();
         roles_of_word(name, &mut roles);
+        if state_changing {
+            // `/password/reset`, `/gift/card`: one word in two segments.
+            before.push('-');
+            before.push_str(name);
+            roles_of_word(&before, &mut roles);
+            before.clear();
+            before.push_str(name);
+        }
         if state_changing && std::ptr::eq(segment, method) {
             // `/rpc/cart.reserve`: a method behind its service. Of extensions none says anything.
             parts.filter(|p| p.len() >= 3 && !is_extension(p)).for_each(|p| roles_of_word(p, &mut roles));
@@ -86,7 +95,11 @@ pub(crate) fn roles_of_path(path: &str, state_changing: bool) -> Roles {
         s.starts_with('{') || s.len() >= 5 && s.bytes().any(|b| b.is_ascii_digit()) && !s.contains('.')
     };
     let named = path.rsplit('/').find(|s| !s.is_empty()).is_some_and(code);
-    if !state_changing && named && path.split('/').any(|s| INVITES.contains(&s)) {
+    // `/invites/{code}`, and `/invites/accept` with the code in the body.
+    let accepts =
+        matches!(method, "accept" | "redeem" | "claim" | "join" | "use" | "verify" | "check" | "validate");
+    let shows = if state_changing { accepts } else { named };
+    if shows && path.split('/').any(|s| INVITES.contains(&s)) {
         roles.insert(Roles::COUPON);
     }
     if !state_changing {
@@ -200,9 +213,9 @@ mod tests {
 
     #[test]
     fn what_is_blocked_is_not_locked_and_what_is_booked_is_no_telemetry() {
-        let mut scratch = String::new();
-        assert_eq!(said("Your account is locked", &mut scratch), Said::Locked);
-        assert_ne!(said("Cookies are blocked", &mut scratch), Said::Locked);
+        let mut hearing = Hearing::default();
+        assert_eq!(hearing.said("Your account is locked"), Said::Locked);
+        assert_ne!(hearing.said("Cookies are blocked"), Said::Locked);
         for (text, means) in [
             ("Geçersiz kart kodu", Said::Failed),
             ("Rezervasyon bulunamadı", Said::Missing),
@@ -210,7 +223,7 @@ mod tests {
             ("Неверный пароль", Said::Failed),
             ("Účet je zablokován", Said::Locked),
         ] {
-            assert_eq!(said(text, &mut scratch), means, "{text}");
+            assert_eq!(hearing.said(text), means, "{text}");
         }
         assert!(roles_of_path("/v1/events", true).any(Roles::TELEMETRY));
         assert!(!roles_of_path("/v1/events", false).any(Roles::TELEMETRY));
@@ -273,6 +286,12 @@ mod tests {
             ("/panier/code", Roles::COUPON),
             ("/countries/code", Roles::NONE),
             ("/mot-de-passe/oubli", Roles::RESET),
+            ("/v/password/reset", Roles::RESET),
+            ("/v1/gift/cards", Roles::GIFT_CARD),
+            ("/v/invites/accept", Roles::COUPON),
+            ("/v/appointments", Roles::CART),
+            ("/terminals/status", Roles::NONE),
+            ("/apps/store-credit/cashout", Roles::TRANSFER),
         ] {
             assert_eq!(roles(path), role, "{path}");
         }
@@ -284,16 +303,17 @@ mod tests {
         assert_eq!(roles_of_path("/login", false), Roles::NONE);
         assert_eq!(roles_of_path("/davet/{davet}", false), Roles::COUPON);
         assert_eq!(roles_of_path("/invitations", false), Roles::NONE);
+        assert_eq!(roles_of_path("/password/reset", false), Roles::NONE);
         assert_eq!(roles_of_path("/teams/{id}/invitations", true), Roles::NONE);
     }
 
     #[test]
     fn answers_tell_how_it_went() {
-        let mut s = String::new();
-        assert_eq!(said("Invalid user name or password", &mut s), Said::Failed);
-        assert_eq!(said("Benutzer nicht gefunden", &mut s), Said::Missing);
-        assert_eq!(said("UNGÜLTIGER Code", &mut s), Said::Failed);
-        assert_eq!(said("welcome back", &mut s), Said::Nothing);
+        let mut hearing = Hearing::default();
+        assert_eq!(hearing.said("Invalid user name or password"), Said::Failed);
+        assert_eq!(hearing.said("Benutzer nicht gefunden"), Said::Missing);
+        assert_eq!(hearing.said("UNGÜLTIGER Code"), Said::Failed);
+        assert_eq!(hearing.said("welcome back"), Said::Nothing);
         let of = |from: usize| ANSWER_WORDS.get(from).copied();
         assert_eq!(
             (of(LOCKED), of(DECLINED), of(FAILED)),
@@ -303,7 +323,7 @@ mod tests {
 
     #[test]
     fn answers_tell_why_in_several_languages() {
-        let mut s = String::new();
+        let mut hearing = Hearing::default();
         for text in [
             "Ihr Konto ist gesperrt",
             "Compte verrouillé",
@@ -311,19 +331,36 @@ mod tests {
             "ACCOUNT_LOCKED",
             "Konto zablokowane",
         ] {
-            assert_eq!(said(text, &mut s), Said::Locked, "{text}");
+            assert_eq!(hearing.said(text), Said::Locked, "{text}");
         }
         for text in ["Your card was declined", "Zahlung abgelehnt", "Tarjeta rechazada", "Carta rifiutata"] {
-            assert_eq!(said(text, &mut s), Said::Declined, "{text}");
+            assert_eq!(hearing.said(text), Said::Declined, "{text}");
         }
         for text in
             ["Utilisateur inconnu", "El usuario no existe", "USER_NOT_FOUND", "Deze gebruiker bestaat niet"]
         {
-            assert_eq!(said(&text.replace('_', " "), &mut s), Said::Missing, "{text}");
+            assert_eq!(hearing.said(&text.replace('_', " ")), Said::Missing, "{text}");
         }
         for text in ["Mot de passe invalide", "密码错误", "Felaktigt lösenord", "Identifiants incorrects"]
         {
-            assert_eq!(said(text, &mut s), Said::Failed, "{text}");
+            assert_eq!(hearing.said(text), Said::Failed, "{text}");
         }
+    }
+
+    /// Texts of one slot take each other's place; each still says what it says.
+    #[test]
+    fn what_was_heard_before_changes_nothing() {
+        let mut hearing = Hearing::default();
+        let texts: Vec<String> = (0..2_000)
+            .map(|n| format!("{} {n}", if n % 3 == 0 { "wrong code" } else { "all is well" }))
+            .collect();
+        for _ in 0..2 {
+            for (n, text) in texts.iter().enumerate() {
+                let said = if n % 3 == 0 { Said::Failed } else { Said::Nothing };
+                assert_eq!(hearing.said(text), said, "{text}");
+            }
+        }
+        assert_eq!(hearing.said(""), Said::Nothing);
+        assert_eq!(hearing.said(&format!("{}wrong", "a ".repeat(90))), Said::Failed);
     }
 }
