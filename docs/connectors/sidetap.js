@@ -342,6 +342,9 @@ function first(bytes, bits) {
     return out;
 }
 
+// The fingerprint of Sidetap's own canary, by which it asks whether entries have an effect, often from an address that is never refused.
+const CANARY = 'a1-cfe2278968d211cb';
+
 const RANK = { 'tag': 1, 'rate-limit': 2, 'tarpit': 3, 'challenge': 4, 'geo-fence': 5, 'deceive': 6, 'block': 7 };
 
 function has(table, name) {
@@ -492,13 +495,14 @@ function look(r) {
     try {
         const folder = r.variables.st_entries, now = Date.now() / 1000, bytes = address(r), forms = lines(folder + 'forms');
         const known = {};
-        let best = { what: '', strength: [] };
+        let best = { what: '', strength: [] }, canary = false;
         forms.forEach((form) => called(r, bytes, form, known).forEach((file) => {
+            canary = canary || file === CANARY;
             tried(() => lines(folder + file), []).forEach((line) => {
                 best = tried(() => stronger(r, line, now, best), best);
             });
         }));
-        return best.what !== '' && allowed(bytes, forms, folder) ? '' : best.what;
+        return best.what !== '' && !canary && allowed(bytes, forms, folder) ? '' : best.what;
     } catch (e) {
         return '';
     }

@@ -202,7 +202,9 @@ fn apply_and_verify(
     }
     let prove = |c: &dyn Connector| match (&unproved, c.canary()) {
         (Some(e), _) => Err(e.clone()),
-        (None, Some(canary)) if plan.target.iter().any(is_canary) => canary.send(&plan.allow).map(Some),
+        (None, Some(canary)) if plan.target.iter().any(is_canary) => {
+            canary.send(&plan.allow, *proof == Proof::Hurried).map(Some)
+        }
         _ => Ok(None),
     };
     if plan.is_empty() {

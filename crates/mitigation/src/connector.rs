@@ -140,6 +140,9 @@ pub enum ConnectorError {
     /// Something that the user has to set up is not there.
     #[error("not set up: {0}")]
     Missing(String),
+    /// It holds what it was told, and a canary is let through all the same.
+    #[error("it says yes, but {0}")]
+    Felt(String),
     /// It says yes, and whether that has an effect cannot be told.
     #[error("the canary proves nothing: {0}")]
     Unproved(String),

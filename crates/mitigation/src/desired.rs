@@ -76,6 +76,8 @@ pub struct DesiredOptions {
     pub allow: AllowList,
     /// The pack and its revision of each rule, for the audit.
     pub origins: BTreeMap<String, String>,
+    /// What guards say of verdicts that they hold, as far as that is known.
+    pub holds: BTreeMap<String, String>,
 }
 
 /// The desired state that verdicts, as policy decided them, ask for.
@@ -92,7 +94,7 @@ impl Desired {
         for v in verdicts {
             let held = |why| Held { verdict: v.id.clone(), subject: v.subject.value.clone(), why };
             let Some(response) = v.response.parse::<Response>().ok().filter(|r| r.acts()) else {
-                self.held.extend(guarded(v).map(held));
+                self.held.extend(guarded(v, options).map(held));
                 continue;
             };
             match refusal(v, options) {
@@ -110,9 +112,10 @@ impl Desired {
 }
 
 /// Why nothing is done about a verdict that a rule would act on, where one of policy's guards holds it.
-fn guarded(v: &VerdictRow) -> Option<String> {
-    let guard = v.policy.as_ref()?.strip_prefix("guard:")?;
-    Some(format!("held by guard {} (docs/policy.md)", guard.trim()))
+fn guarded(v: &VerdictRow, options: &DesiredOptions) -> Option<String> {
+    let guard = v.policy.as_ref()?.strip_prefix("guard:")?.trim();
+    let why = options.holds.get(&v.id).map(|why| format!(": {why}")).unwrap_or_default();
+    Some(format!("held by guard {guard}{why} (docs/policy.md)"))
 }
 
 fn refusal(v: &VerdictRow, options: &DesiredOptions) -> Option<String> {

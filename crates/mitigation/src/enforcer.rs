@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use sidetap_model::{ActionRow, Ts};
 use sidetap_policy::{Caps, Traffic};
 
+use crate::back::{Named, parts_of_key};
 use crate::canary::CANARY;
 use crate::carry::{Journal, Planned, carry_out, failed};
 use crate::config::{Config, ConfigError};
@@ -17,7 +18,7 @@ use crate::entry::tag_of;
 use crate::geography::Geography;
 use crate::ledger::{Ledger, LedgerEntry, LedgerFile};
 use crate::pace::Pace;
-use crate::report::{ConnectorResult, Mode, PlanReport, PushReport};
+use crate::report::{ConnectorResult, Mode, PlanReport, Proof, PushReport};
 use crate::resolve::{Push, express, plan_one, undo_plan};
 use crate::settle::{by_connector, settle};
 
@@ -190,6 +191,7 @@ impl Enforcer {
     /// What a push would do.
     pub fn plan(&mut self, desired: &Desired, now: Ts, force: bool) -> PlanReport {
         let force = force || desired.stopped;
+        let _ = self.inherit(desired, now.secs(), Mode::DryRun);
         let (terms, held) = self.terms(desired, now.secs(), force);
         let allow = self.allow_of(desired);
         let keep: BTreeSet<String> = desired.keep.iter().map(|id| tag_of(id)).collect();
@@ -219,7 +221,7 @@ impl Enforcer {
     pub fn push(&mut self, desired: &Desired, now: Ts, options: &PushOptions) -> PushReport {
         let options = &PushOptions { force: options.force || desired.stopped, ..options.clone() };
         let _busy = self.say_busy(options);
-        let looked = self.look();
+        let looked = self.look().and_then(|()| self.inherit(desired, now.secs(), options.mode));
         let (terms, held) = self.terms(desired, now.secs(), options.force);
         let allow = self.allow_of(desired);
         let keep: BTreeSet<String> = desired.keep.iter().map(|id| tag_of(id)).collect();
@@ -285,7 +287,7 @@ impl Enforcer {
                 Err(e) => drop(lost.get_or_insert(e)),
             }
         }
-        let mut removed: Vec<(String, String)> = Vec::new();
+        let mut removed: Vec<(String, String, BTreeSet<String>)> = Vec::new();
         let journal = self.journal.as_ref();
         let undone = each(&mut self.slots, |slot| {
             let named = !matches!(selector, Selector::Connector(name) if name != slot.connector.name());
@@ -293,7 +295,7 @@ impl Enforcer {
         });
         for (result, rows, gone) in undone.into_iter().flatten() {
             let scope = if matches!(selector, Selector::Connector(_)) { &result.name } else { "*" };
-            removed.extend(gone.into_iter().map(|verdict| (scope.to_owned(), verdict)));
+            removed.extend(gone.into_iter().map(|(verdict, whom)| (scope.to_owned(), verdict, whom)));
             report.connectors.push(result);
             report.actions.extend(rows);
         }
@@ -301,7 +303,11 @@ impl Enforcer {
             // Written as a whole, so that this makes up for a first time that failed.
             let mark = |ledger: &mut Ledger| {
                 mark_undone(ledger, selector, now.secs());
-                removed.iter().for_each(|(scope, id)| ledger.undo(scope, id));
+                for (scope, id, whom) in &removed {
+                    ledger.undo(scope, id);
+                    ledger.back.keep(scope, whom, id, now.secs());
+                }
+                ledger.prune(now.secs());
                 let done = report.connectors.iter().filter(|c| c.outcome == "done");
                 done.for_each(|c| ledger.leave(&c.name, now.secs(), 0, &c.left));
             };
@@ -316,20 +322,18 @@ impl Enforcer {
 
     /// Lets later pushes push again what was taken back.
     pub fn redo(&mut self, selector: &Selector) -> std::io::Result<()> {
-        self.change(|ledger| match selector {
-            Selector::All => ledger.undone.clear(),
-            Selector::Connector(name) => drop(ledger.undone.remove(name)),
-            Selector::Verdict(id) => {
-                for set in ledger.undone.values_mut() {
-                    set.remove(&tag_of(id));
-                }
-            }
-            Selector::Verdicts(ids) => {
-                for set in ledger.undone.values_mut() {
-                    ids.iter().for_each(|id| _ = set.remove(&tag_of(id)));
-                }
-            }
-        })
+        self.change(|ledger| ledger.redo(selector))
+    }
+
+    /// Takes back what names clients under another name of whom something was taken back.
+    fn inherit(&mut self, desired: &Desired, now: i64, mode: Mode) -> std::io::Result<()> {
+        let news = self.ledger.news_of(&desired.wants);
+        match mode {
+            _ if news.is_empty() => {}
+            Mode::Enforce => return self.change(|ledger| ledger.inherit(&news, now)),
+            _ => self.ledger.inherit(&news, now),
+        }
+        Ok(())
     }
 
     fn all(&self) -> impl Iterator<Item = &dyn Connector> {
@@ -506,14 +510,28 @@ fn push_one(
 ) -> (ConnectorResult, Vec<ActionRow>, Option<Strangers>) {
     let Slot { connector: c, pace } = slot;
     let enforce = options.mode == Mode::Enforce && !options.force;
-    if let Some(wait) = pace.wait_s(now.secs()).filter(|_| enforce) {
+    let wait = pace.wait_s(now.secs()).filter(|_| enforce);
+    let unproved = pace.unproved().map(str::to_owned);
+    if let Some(wait) = wait.filter(|_| unproved.is_none()) {
         let away = if pace.is_open() { "it failed often, " } else { "" };
         let why = format!("{away}it is asked again in {wait} s");
         let again_s = Some(wait);
         let result = ConnectorResult { again_s, ..ConnectorResult::of(c.as_ref(), "waiting", why) };
         return (result, Vec::new(), None);
     }
-    let (plan, error) = plan_one(c.as_mut(), push);
+    let (mut plan, error) = plan_one(c.as_mut(), push);
+    // Who is to be blocked does not wait for a canary that proved nothing the last time.
+    if let Some((wait, why)) = wait.zip(unproved.as_ref()).filter(|_| error.is_none() && plan.plan.is_empty())
+    {
+        let why = format!("{why}; it is asked again in {wait} s");
+        let again_s = Some(wait);
+        let result = ConnectorResult { again_s, ..ConnectorResult::of(c.as_ref(), "waiting", why) };
+        let found = Strangers::of(&plan, &result);
+        return (result, Vec::new(), found);
+    }
+    if unproved.is_some() && plan.proof == Proof::Usual {
+        plan.proof = Proof::Hurried;
+    }
     let rest = pace.rest_s(now.secs(), c.min_interval_s()).filter(|_| enforce && !plan.plan.is_empty());
     if let Some(rest) = rest {
         let why = format!("changes come together: the next one in {rest} s");
@@ -523,7 +541,11 @@ fn push_one(
         return (result, Vec::new(), found);
     }
     let planned = Planned { plan, error };
-    let (mut result, error, rows) = carry_out(c.as_mut(), &planned, now, options, ("add", journal));
+    let (mut result, error, mut rows) = carry_out(c.as_mut(), &planned, now, options, ("add", journal));
+    // What the audit has already, of a device that was not changed.
+    if unproved.is_some_and(|why| why == result.answer) && planned.plan.plan.is_empty() {
+        rows.clear();
+    }
     note(pace, now.secs(), &result, error.as_ref());
     result.again_s = pace.wait_s(now.secs()).filter(|_| enforce);
     // Who only tries leaves nothing there, and takes nobody's away.
@@ -538,11 +560,12 @@ fn undo_one(
     now: Ts,
     options: &PushOptions,
     journal: Option<&Journal>,
-) -> (ConnectorResult, Vec<ActionRow>, Vec<String>) {
+) -> (ConnectorResult, Vec<ActionRow>, Vec<Named>) {
     let Slot { connector: c, pace } = slot;
     let (plan, error) = undo_plan(c.as_mut(), selector, now.secs());
     let planned = Planned { plan, error };
-    let gone = planned.plan.plan.remove.iter().map(|e| e.verdict.clone()).filter(|v| v != CANARY).collect();
+    let gone = planned.plan.plan.remove.iter().filter(|e| e.verdict != CANARY);
+    let gone = gone.map(|e| (e.verdict.clone(), parts_of_key(&e.key))).collect();
     let (result, error, rows) = carry_out(c.as_mut(), &planned, now, options, ("undo", journal));
     note(pace, now.secs(), &result, error.as_ref());
     (result, rows, gone)

@@ -53,10 +53,20 @@ pub(crate) fn put(
     plan: &Plan,
     server: &Server<'_>,
 ) -> Result<(), ConnectorError> {
+    put_checked(files, plan, server, || Ok(()))
+}
+
+/// The same where a server that takes the files is looked at before it is told: whether it reads them at all.
+pub(crate) fn put_checked(
+    files: &[(PathBuf, String)],
+    plan: &Plan,
+    server: &Server<'_>,
+    check: impl FnOnce() -> Result<(), ConnectorError>,
+) -> Result<(), ConnectorError> {
     if server.reload.is_empty() {
         return write_all(files);
     }
-    put_and(files, plan, || tell(server))
+    put_and(files, plan, || tell(server, check))
 }
 
 /// The same where telling the server takes more than a command.
@@ -98,13 +108,17 @@ fn write_all(files: &[(PathBuf, String)]) -> Result<(), ConnectorError> {
     files.iter().try_for_each(|(path, text)| write(path, text))
 }
 
-fn tell(server: &Server<'_>) -> Result<(), ConnectorError> {
-    for command in [server.test, server.reload] {
-        if !command.is_empty() {
-            command::run(command, &[], b"", server.timeout_s)?;
-        }
-    }
-    Ok(())
+fn tell(
+    server: &Server<'_>,
+    check: impl FnOnce() -> Result<(), ConnectorError>,
+) -> Result<(), ConnectorError> {
+    let run = |command: &[String]| match command.is_empty() {
+        true => Ok(()),
+        false => command::run(command, &[], b"", server.timeout_s).map(|_| ()),
+    };
+    run(server.test)?;
+    check()?;
+    run(server.reload)
 }
 
 /// Writes a file whole; where there is no room, and it becomes no longer, over what it is: what lets go has to.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sidetap_model::Ts;
 use sidetap_sys::put_in_place;
 
+use crate::back::Back;
 use crate::canary::Canary;
 use crate::contended::Contended;
 use crate::desired::Want;
@@ -19,7 +20,7 @@ use crate::status::Ends;
 use crate::turn::{PATIENCE, folder, is_busy, say_busy, take};
 
 /// Seconds that a push which is over is remembered, so that an old verdict is not pushed again.
-const REMEMBER_S: i64 = 90 * 86_400;
+pub(crate) const REMEMBER_S: i64 = 90 * 86_400;
 /// The time in which a device is told of so many entries only: of a minute, both ends of which are whole seconds.
 const MINUTE_S: i64 = 59;
 /// Most pushes that are remembered.
@@ -34,6 +35,9 @@ pub struct Ledger {
     /// Verdicts that were taken back, by connector; `*` stands for all. They stay so until [`crate::Enforcer::redo`].
     #[serde(default)]
     pub undone: BTreeMap<String, BTreeSet<String>>,
+    /// Whom they named.
+    #[serde(default, skip_serializing_if = "Back::is_empty")]
+    pub(crate) back: Back,
     /// How many entries each device was told of lately, by the second of the push.
     #[serde(default)]
     pub added: BTreeMap<String, BTreeMap<i64, usize>>,
@@ -141,6 +145,8 @@ impl Ledger {
             let known: BTreeSet<String> = self.entries.keys().map(|id| tag_of(id)).collect();
             self.undone.values_mut().for_each(|set| set.retain(|tag| known.contains(tag)));
         }
+        let undone = &self.undone;
+        self.back.prune(now, |tag| undone.values().any(|set| set.contains(tag)));
         self.entries.retain(|_, e| e.expires_at > now.saturating_sub(REMEMBER_S));
         if self.entries.len() > MAX_ENTRIES {
             let mut ends: Vec<i64> = self.entries.values().map(|e| e.expires_at).collect();
@@ -154,6 +160,7 @@ impl Ledger {
     /// than is known here.
     fn take_in(&mut self, newer: Ledger) {
         self.undone = newer.undone;
+        self.back = newer.back;
         self.added = newer.added;
         self.left = newer.left;
         self.until = newer.until;

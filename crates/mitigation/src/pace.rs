@@ -15,6 +15,8 @@ const OPEN_AFTER: u32 = 6;
 pub(crate) struct Pace {
     seed: u64,
     failures: u32,
+    /// What was said the last time, where all was done and only not proved.
+    unproved: Option<String>,
     /// No try before this.
     until: i64,
     /// When that was decided.
@@ -28,7 +30,7 @@ impl Pace {
         let seed = name
             .bytes()
             .fold(0xcbf2_9ce4_8422_2325, |h: u64, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-        Pace { seed, failures: 0, until: 0, since: 0, changed_at: None }
+        Pace { seed, failures: 0, unproved: None, until: 0, since: 0, changed_at: None }
     }
 
     /// Seconds until the device may be asked; none where it may be now.
@@ -47,6 +49,7 @@ impl Pace {
     /// It did what it was asked to.
     pub(crate) fn went_well(&mut self, now: i64, changed: bool) {
         self.failures = 0;
+        self.unproved = None;
         if changed {
             self.changed_at = Some(now);
         }
@@ -56,8 +59,9 @@ impl Pace {
     ///
     /// A device that does what it is asked to, and only cannot be proved to, is not kept waiting for longer and longer.
     pub(crate) fn failed(&mut self, now: i64, error: &ConnectorError) -> u64 {
-        let unproved = matches!(error, ConnectorError::Unproved(_));
+        let unproved = matches!(error, ConnectorError::Unproved(_) | ConnectorError::Felt(_));
         self.failures = if unproved { 1 } else { self.failures.saturating_add(1) };
+        self.unproved = unproved.then(|| error.to_string());
         let wait = match error {
             ConnectorError::Later(s) => (*s).clamp(1, 3600),
             ConnectorError::Conflict(_) | ConnectorError::Busy(_) => 1,
@@ -75,6 +79,12 @@ impl Pace {
     /// Whether it failed so often that it counts as away.
     pub(crate) fn is_open(&self) -> bool {
         self.failures >= OPEN_AFTER
+    }
+
+    /// What was said the last time, where the device did what it was asked to and only could not be proved to: no reason to keep those
+    /// waiting who are to be blocked.
+    pub(crate) fn unproved(&self) -> Option<&str> {
+        self.unproved.as_deref()
     }
 
     /// SplitMix64.
@@ -118,8 +128,12 @@ mod tests {
     #[test]
     fn a_device_that_is_only_unproved_is_never_away() {
         let mut pace = Pace::of("edge");
-        let unproved = ConnectorError::Unproved("x".into());
-        assert!((0..20).all(|n| pace.failed(1_000 + 10 * n, &unproved) <= 4 && !pace.is_open()));
+        for error in [ConnectorError::Unproved("x".into()), ConnectorError::Felt("x".into())] {
+            assert!((0..20).all(|n| pace.failed(1_000 + 10 * n, &error) <= 4 && !pace.is_open()), "{error}");
+            assert_eq!(pace.unproved(), Some(error.to_string().as_str()));
+        }
+        pace.failed(2_000, &away());
+        assert_eq!(pace.unproved(), None, "one that is away is left alone");
     }
 
     #[test]

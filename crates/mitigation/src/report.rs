@@ -199,6 +199,8 @@ pub(crate) enum Proof {
     /// Nothing more.
     #[default]
     Usual,
+    /// The same, and it is sent once: it proved nothing the last time, and who is to be blocked next does not wait for it.
+    Hurried,
     /// Its entry is not there, and has to be seen to make the difference.
     Unseen,
     /// Its entry is not set, for this reason.

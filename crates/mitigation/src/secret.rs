@@ -3,21 +3,91 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
 /// A credential: never printed, never serialised.
 #[derive(Clone)]
 pub struct Secret(String);
 
 /// Where a credential is read from; a configuration never holds one itself.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "`{ file = \"PATH\" }` or `{ env = \"NAME\" }`")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretRef {
     /// A file whose first line it is.
-    #[serde(default)]
     pub file: Option<PathBuf>,
     /// An environment variable.
-    #[serde(default)]
     pub env: Option<String>,
+}
+
+/// How a credential is named.
+const FORM: &str = "a credential is named, not written here: `{ file = \"PATH\" }` or `{ env = \"NAME\" }`";
+
+impl<'de> Deserialize<'de> for SecretRef {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Reference)
+    }
+}
+
+/// Reads a reference. What stands there instead of one is likely the credential itself, so that no error repeats it.
+struct Reference;
+
+impl<'de> Visitor<'de> for Reference {
+    type Value = SecretRef;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(FORM)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SecretRef, A::Error> {
+        let mut found = SecretRef { file: None, env: None };
+        while let Some(name) = map.next_key::<Hidden>()? {
+            let place = match name.0.as_deref() {
+                Some("file") => &mut found.file,
+                Some("env") => {
+                    found.env = Some(text(map.next_value()?)?);
+                    continue;
+                }
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                    return Err(A::Error::custom(FORM));
+                }
+            };
+            *place = Some(text(map.next_value()?)?.into());
+        }
+        Ok(found)
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<SecretRef, E> {
+        Err(E::custom(FORM))
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<SecretRef, E> {
+        Err(E::custom(FORM))
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<SecretRef, E> {
+        Err(E::custom(FORM))
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<SecretRef, E> {
+        Err(E::custom(FORM))
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<SecretRef, E> {
+        Err(E::custom(FORM))
+    }
+}
+
+fn text<E: Error>(value: Hidden) -> Result<String, E> {
+    value.0.ok_or_else(|| E::custom(FORM))
+}
+
+/// A text, or that something else stands there: no error repeats it.
+struct Hidden(Option<String>);
+
+impl<'de> Deserialize<'de> for Hidden {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Hidden(Some(text))).map_err(|_| D::Error::custom(FORM))
+    }
 }
 
 /// Why a credential cannot be had.
@@ -101,12 +171,39 @@ mod tests {
 
     #[test]
     fn a_credential_that_is_written_out_is_told_how_it_is_named() {
-        let said =
-            toml::from_str::<std::collections::BTreeMap<String, SecretRef>>("token = \"abc\"").unwrap_err();
-        assert!(
-            said.to_string().contains("expected `{ file = \"PATH\" }` or `{ env = \"NAME\" }`"),
-            "{said}"
-        );
+        let read = |value: &str| {
+            let text = format!("token = {value}");
+            toml::from_str::<std::collections::BTreeMap<String, SecretRef>>(&text)
+                .map(|mut all| all.remove("token"))
+        };
+        for wrong in [
+            "\"S3CRET\"",
+            "[\"S3CRET\"]",
+            "[[\"S3CRET\"]]",
+            "5377537",
+            "53.77537",
+            "true",
+            "1979-05-27",
+            "{ S3CRET = \"x\" }",
+            "{ token = \"S3CRET\" }",
+            "{ file = 5377537 }",
+            "{ file = [\"S3CRET\"] }",
+            "{ env = { S3CRET = 1 } }",
+        ] {
+            let said = read(wrong).unwrap_err();
+            assert!(
+                said.message().contains("`{ file = \"PATH\" }` or `{ env = \"NAME\" }`"),
+                "{wrong}: {said}"
+            );
+            for secret in ["S3CRET", "77537"] {
+                assert!(!said.message().contains(secret), "{wrong}: {said}");
+            }
+        }
+        let named = |file: Option<&str>, env: Option<&str>| {
+            Some(SecretRef { file: file.map(Into::into), env: env.map(Into::into) })
+        };
+        assert_eq!(read("{ file = \"x\" }").unwrap(), named(Some("x"), None));
+        assert_eq!(read("{ env = \"X\" }").unwrap(), named(None, Some("X")));
     }
 
     #[test]

@@ -91,7 +91,11 @@ impl Enforcer {
         let active = self.ledger.entries.values().filter(|e| e.expires_at > now.secs()).count();
         let undone = self.ledger.undone.values().map(|set| set.len()).sum();
         let under_way = connectors.iter().any(|c| c.under_way);
-        StatusReport { connectors, active, undone, under_way, notes: unread.into_iter().collect() }
+        let forgotten = Some(self.ledger.back.forgotten()).filter(|n| *n > 0).map(|n| {
+            format!("{n} clients of whom something was taken back are forgotten: there was no room; what names them under another name may be pushed")
+        });
+        let notes = unread.into_iter().chain(forgotten).collect();
+        StatusReport { connectors, active, undone, under_way, notes }
     }
 }
 
@@ -108,7 +112,7 @@ fn status_of(c: &mut dyn Connector, ledger: &Ledger, now: i64) -> (ConnectorStat
         let proved = match (stands, ledger.knows(c.name(), canary)) {
             (false, _) => Err(ConnectorError::Unproved("its entry does not stand".to_owned())),
             (true, false) => Err(ConnectorError::Unproved(UNSEEN.to_owned())),
-            (true, true) => canary.send(&observed.allow).map(|_| ()),
+            (true, true) => canary.send(&observed.allow, false).map(|_| ()),
         };
         let told = if stands { &mut drift } else { &mut doubts };
         told.extend(proved.err().map(|e| e.to_string()));

@@ -317,3 +317,67 @@ fn nobody_is_taken_for_a_second_sidetap() {
     fresh.push(&desired(&blocks(60..61), &[]), at(106), &forced);
     assert_eq!(lines(dir.path()), ["203.0.113.60"]);
 }
+
+/// An address, and the fingerprint of what it sent, as a verdict that takes the place of one that named the address alone.
+fn successor(id: &str, address: &str) -> VerdictRow {
+    let part = |kind, value: &str| sidetap_model::rows::SubjectPart { kind, value: value.into() };
+    let parts = vec![part(SubjectKind::Ip, address), part(SubjectKind::Fingerprint, "a1-0123456789abcdef")];
+    VerdictRow {
+        subject: sidetap_model::rows::Subject::of_parts(parts),
+        ..verdict(id, SubjectKind::Ip, address, "block", 600)
+    }
+}
+
+#[test]
+fn who_was_let_go_stays_so_under_another_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = format!(
+        "state = \"{0}/ledger.json\"\n[[exec]]\nname = \"a\"\ncommand = [\"true\"]\nkeys = true\nmemory = \"{0}/memory.json\"\n",
+        dir.path().display()
+    );
+    let open = || Enforcer::new(&toml::from_str::<Config>(&text).unwrap()).unwrap();
+    let now = || Ts::from_parts(wall(), 0);
+    let keys = |report: &sidetap_mitigation::PushReport| -> Vec<String> {
+        let adds = report.actions.iter().filter(|a| a.kind == "add");
+        adds.map(|a| a.subject.clone()).collect()
+    };
+    let push = |rows: &[VerdictRow]| {
+        let report = open().push(&desired(rows, &[]), now(), &options());
+        assert!(report.is_ok(), "{report:?}");
+        keys(&report)
+    };
+    let address = blocks(1..2);
+    assert_eq!(push(&address), ["203.0.113.1"]);
+    assert!(open().undo(&Selector::Verdict("v1".into()), now(), &options()).is_ok());
+    assert_eq!(push(&address), [""; 0]);
+    // The verdict gives way to one of more parts, said at the same moment; another client's is pushed as ever.
+    let later = [successor("v1-2", "203.0.113.1"), successor("v2-2", "203.0.113.2")];
+    let planned = open().plan(&desired(&later, &[]), now(), false);
+    assert_eq!(planned.connectors[0].plan.add.len(), 1, "{planned:?}");
+    assert_eq!(push(&later), ["203.0.113.2|a1-0123456789abcdef"]);
+    assert_eq!(push(&later), [""; 0], "nor with the next one");
+    // Until it is let: by the name that it has now.
+    open().redo(&Selector::Verdict("v1-2".into())).unwrap();
+    assert_eq!(push(&later), ["203.0.113.1|a1-0123456789abcdef"]);
+    // Who is at it after an undo is convicted anew.
+    open().undo(&Selector::Verdict("v1-2".into()), now(), &options());
+    let at = Ts::from_parts(wall() + 60, 0);
+    let anew = VerdictRow { detected_at: at, last_seen: at, ..successor("v9", "203.0.113.1") };
+    assert_eq!(push(&[anew]), ["203.0.113.1|a1-0123456789abcdef"]);
+}
+
+#[test]
+fn what_names_a_client_again_comes_back_with_the_first_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = || Ts::from_parts(wall(), 0);
+    let mut one = enforcer(dir.path(), 100);
+    one.push(&desired(&blocks(1..3), &[]), now(), &options());
+    one.undo(&Selector::Verdict("v1".into()), now(), &options());
+    let second = verdict("w1", SubjectKind::Ip, "203.0.113.1", "block", 600);
+    one.push(&desired(std::slice::from_ref(&second), &[]), now(), &options());
+    assert_eq!(lines(dir.path()), [""; 0]);
+    assert_eq!(one.status(now()).undone, 2);
+    enforcer(dir.path(), 100).redo(&Selector::Verdict("v1".into())).unwrap();
+    one.push(&desired(&[second], &[]), now(), &options());
+    assert_eq!(lines(dir.path()), ["203.0.113.1"]);
+}

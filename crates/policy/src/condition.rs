@@ -90,8 +90,27 @@ fn parse(text: &str) -> Result<Program, Refused> {
         let first = errors.errors.first();
         let (line, column) = first.map_or((1, 1), |e| (e.pos.0.max(1) as usize, e.pos.1.max(0) as usize + 1));
         let message = first.map_or_else(|| "not CEL".to_owned(), |e| tidy(&e.msg));
-        Refused { line, column, message: format!("condition does not parse: {message}"), hint: None }
+        let hint = assigns(text).then(|| "`==` compares; a single `=` means nothing here".to_owned());
+        Refused { line, column, message: format!("condition does not parse: {message}"), hint }
     })
+}
+
+/// Whether a `=` stands alone outside of texts.
+fn assigns(text: &str) -> bool {
+    let (mut quote, mut before) = (None, ' ');
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        match quote {
+            Some(_) if c == '\\' => drop(rest.next()),
+            Some(q) if c == q => quote = None,
+            Some(_) => {}
+            None if c == '"' || c == '\'' => quote = Some(c),
+            None if c == '=' && !"=!<>".contains(before) && rest.peek() != Some(&'=') => return true,
+            None => {}
+        }
+        before = c;
+    }
+    false
 }
 
 /// The parser lists what it would have taken, dozens of tokens: only what stood there helps.

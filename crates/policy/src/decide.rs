@@ -154,7 +154,7 @@ impl PolicySet {
         let (mut packs, mut errors) = (Vec::new(), Vec::new());
         for file in files {
             let name = file.display().to_string();
-            match std::fs::read_to_string(&file) {
+            match pack::text_of(&file) {
                 Err(e) => errors.push(io_error(&file, &e)),
                 Ok(text) => match pack::read(&text, &name) {
                     Ok(pack) => packs.push(pack),
@@ -381,7 +381,10 @@ impl PolicySet {
             let bounds = Bounds { endpoints, ..self.bounds(around.traffic) };
             subjects = subjects_of(&rule.subjects, v, around.campaign, &bounds);
             if subjects.passed.is_empty() {
-                hold = Some((Response::Alert, subjects.hold.take().unwrap_or(Hold::Unmeasured)));
+                hold = Some((
+                    Response::Alert,
+                    subjects.hold.take().unwrap_or_else(|| Hold::none_of(&rule.subjects)),
+                ));
             }
         }
         decision.notes = subjects.notes;

@@ -4,6 +4,7 @@ use sidetap_model::rows::VerdictRow;
 
 use crate::caps::Caps;
 use crate::net::{canonical, never_blockable, overlaps};
+use crate::pack::Choice;
 use crate::{AllowList, Response};
 
 /// What no rule can pass.
@@ -68,6 +69,11 @@ pub enum Hold {
     Unmeasured,
     /// It does not fit most of the requests that the verdict is about.
     Misses,
+    /// The verdict carries none of the subjects that the rule names.
+    NoSubject {
+        /// As the rule writes them.
+        asked: String,
+    },
 }
 
 impl Hold {
@@ -85,7 +91,48 @@ impl Hold {
             Hold::GoodTraffic { .. } => "good-traffic",
             Hold::Unmeasured => "unmeasured",
             Hold::Misses => "misses",
+            Hold::NoSubject { .. } => "no-subject",
         }
+    }
+
+    /// That a verdict carries none of these.
+    pub(crate) fn none_of(asked: &[Choice]) -> Self {
+        Hold::NoSubject { asked: asked.iter().map(Choice::name).collect::<Vec<_>>().join(", ") }
+    }
+}
+
+impl std::fmt::Display for Hold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = match self {
+            Hold::Allowed { entry } => return write!(f, "{entry}"),
+            Hold::Known { who } => return write!(f, "{who}"),
+            Hold::NoSubject { asked } => {
+                return write!(f, "the verdict has none of the rule's subjects ({asked})");
+            }
+            Hold::GoodTraffic { ppm } => {
+                return write!(f, "it would hit {} of the stored good requests", share(*ppm));
+            }
+            Hold::Intent => "only malicious ones are acted against",
+            Hold::NoReasons => "nobody could check it",
+            Hold::TooWide => "its network is wider than min_prefix_v4 or min_prefix_v6",
+            Hold::OwnNetwork => "an address of the site itself",
+            Hold::Shared => "its address stands for more than one client",
+            Hold::Reserved => "nobody can be at such an address",
+            Hold::Unmeasured => "no stored traffic says whom else it would hit",
+            Hold::Misses => "it does not fit most of the verdict's own requests",
+        };
+        f.write_str(text)
+    }
+}
+
+/// A share in words of which there are few, so that they can be counted.
+fn share(ppm: u32) -> String {
+    match ppm {
+        0 => "less than one in a million".to_owned(),
+        1..=99 => "less than 0.01 %".to_owned(),
+        100..=999 => "0.01 to 0.1 %".to_owned(),
+        1_000..=9_999 => "0.1 to 1 %".to_owned(),
+        _ => format!("{} %", ppm / 10_000),
     }
 }
 

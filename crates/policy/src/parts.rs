@@ -43,6 +43,11 @@ impl Campaigns {
         self.rows.extend(others.rows);
     }
 
+    /// Forgets one.
+    pub fn remove(&mut self, id: &str) {
+        self.rows.remove(id);
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.rows.len()

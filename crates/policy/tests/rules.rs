@@ -597,3 +597,30 @@ fn what_goes_by_the_name_of_a_browser_alone_is_not_adopted() {
     assert_eq!(mode_of("Mozilla/5.0 (X11; Linux x86_64) Chrome/140.0.0.0").as_deref(), Some("approve"));
     assert_eq!(mode_of("hydra/9").as_deref(), Some("enforce"));
 }
+
+#[test]
+fn a_file_of_an_editor_of_its_own_kind_is_read_or_told() {
+    let text = "version: 1\nrules:\n  - id: a\n    when: intent == 'malicious'\n    response: alert\n";
+    assert!(PolicySet::parse(&format!("\u{feff}{text}"), "p.yaml").is_ok(), "with a mark of its encoding");
+    let told = |text: &str| PolicySet::parse(text, "p.yaml").unwrap_err()[0].to_string();
+    let tab = told(&text.replace("    when", "\twhen"));
+    assert!(tab.contains(":4:1") && tab.contains("a tab stands here") && tab.contains("spaces"), "{tab}");
+    let one = told(&text.replace("==", "="));
+    assert!(one.contains("`==`"), "{one}");
+}
+
+#[test]
+fn what_is_no_file_is_not_read() {
+    let dir = std::env::temp_dir().join(format!("sidetap-packs-{}", std::process::id()));
+    std::fs::create_dir(&dir).unwrap();
+    let told = |path: &std::path::Path| PolicySet::load(path).unwrap_err()[0].to_string();
+    assert!(told(std::path::Path::new("/dev/zero")).contains("no regular file"));
+    let pipe = dir.join("a.yaml");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert!(told(&pipe).contains("no regular file"));
+    assert!(told(&dir).contains("no regular file"), "in a directory too");
+    std::fs::remove_file(&pipe).unwrap();
+    std::fs::write(&pipe, "# \u{e4}\n".repeat(1 << 20)).unwrap();
+    assert!(told(&pipe).contains("larger than 4 MiB"));
+    std::fs::remove_dir_all(&dir).unwrap();
+}

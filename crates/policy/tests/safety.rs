@@ -301,3 +301,17 @@ fn nothing_is_suggested_against_the_address_of_an_office_as_a_whole() {
         assert_eq!(found.is_empty(), people > 1, "{people}: {found:?}");
     }
 }
+
+#[test]
+fn a_verdict_without_the_subjects_of_a_rule_is_held_for_that() {
+    let stored: Vec<_> =
+        (0..50).map(|n| request(&format!("10.0.0.{n}"), "Browser", "/", &["s2-8"])).collect();
+    let good = traffic(&stored);
+    let around = Around { traffic: Some(&good), ..Around::default() };
+    let mut v = verdict("malicious", ip("198.51.100.7"));
+    let held = everyone("[session, api-key]").decide_in(&mut v, &around).held.unwrap();
+    assert_eq!(held.to_string(), "the verdict has none of the rule's subjects (session, api-key)");
+    assert_eq!((v.response.as_str(), v.policy.as_deref()), ("alert", Some("guard:no-subject")));
+    let mut v = verdict("malicious", ip("198.51.100.7"));
+    assert_eq!(everyone("[session, verdict]").decide_in(&mut v, &around).held, None);
+}

@@ -13,6 +13,7 @@ mod responses;
 #[path = "enforce/scene.rs"]
 mod scene;
 
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -51,7 +52,7 @@ impl Scene {
         }
     }
 
-    /// The attack, its end, and all that lets go of it. `empty` takes everything from the device, as a restart or a hasty hand does.
+    /// The attack, its end, and all that lets go of it. In between somebody takes everything from the device by hand, and it is started anew.
     fn play(self, config: &str, mut device: Device<'_>) {
         let policy = |ttl: &str| {
             format!(
@@ -91,17 +92,18 @@ impl Scene {
         assert!(self.answered("c") > worked + 10, "the honest client goes on");
         drop(bad);
 
+        let holds = || self.status("c") == "200" && self.status("a") != "200";
         (device.empty)(&self);
         std::thread::sleep(Duration::from_millis(1500));
-        until("what was emptied is filled again", || self.status("a") != "200");
+        until("what was emptied is filled again", holds);
 
         // Whoever drives devices is killed, and what follows is done by his successor.
         assert!(self.kill_worker());
         let log = || std::fs::read_to_string(self.place.path("log.txt")).unwrap();
         until("it is started anew", || log().contains("it is started anew"));
-        (device.empty)(&self);
+        (device.restart)(&self);
         std::thread::sleep(Duration::from_millis(1500));
-        until("the successor fills what was emptied", || self.status("a") != "200");
+        until("the successor fills what a restart lost", holds);
 
         self.operate(&["mitigation", "undo", "--enforce"]);
         until("what was taken back lets him in", || self.status("a") == "200");
@@ -152,6 +154,16 @@ struct Device<'a> {
     args: &'a [&'a str],
     /// Takes everything of Sidetap's from it.
     empty: Box<dyn FnMut(&Scene) + 'a>,
+    /// Ends it and starts it again.
+    restart: Box<dyn FnMut(&Scene) + 'a>,
+}
+
+/// A device that is started again by the same means.
+fn again<'a>(device: &'a mut Running, start: impl Fn(&Scene) -> Running + 'a) -> Box<dyn FnMut(&Scene) + 'a> {
+    Box::new(move |s| {
+        drop(Running(device.0.take()));
+        *device = start(s);
+    })
 }
 
 fn module(path: &str) -> bool {
@@ -181,13 +193,24 @@ fn behind_haproxy_behind_a_proxy_that_tells_addresses() {
 fn haproxy(s: Scene, name: &str, address: &str, more: &[&str]) {
     let (args, config) = s.haproxy(address);
     let start = |s: &Scene| s.device("haproxy", &args.each_ref().map(String::as_str));
-    let mut device = Some(start(&s));
+    let mut device = start(&s);
+    let maps: Vec<String> = std::fs::read_dir(s.place.path("."))
+        .unwrap()
+        .map(|f| s.path(&f.unwrap().file_name().into_string().unwrap()))
+        .filter(|f| f.ends_with(".map"))
+        .collect();
     // Maps that were changed at run time are lost by a restart.
     let empty = Box::new(|s: &Scene| {
-        drop(device.take());
-        device = Some(start(s));
+        for map in &maps {
+            let mut socket = std::os::unix::net::UnixStream::connect(s.place.path("sock")).unwrap();
+            socket.write_all(format!("clear map {map}\n").as_bytes()).unwrap();
+            let mut said = String::new();
+            socket.read_to_string(&mut said).unwrap();
+            assert_eq!(said.trim(), "", "{map}");
+        }
     });
-    s.play(&config, Device { name, args: more, empty });
+    let restart = again(&mut device, start);
+    s.play(&config, Device { name, args: more, empty, restart });
 }
 
 #[test]
@@ -206,7 +229,8 @@ fn behind_modsecurity() {
          server {{ listen {SERVER}:80; location / {{ proxy_pass http://127.0.0.1:9000; }} }} }}\n",
         s.path("rules.conf")
     );
-    let _device = nginx(&s.net, &s.place, "edge", &text, &format!("{SERVER}:80"));
+    let start = |s: &Scene| nginx(&s.net, &s.place, "edge", &text, &format!("{SERVER}:80"));
+    let mut device = start(&s);
     // nginx tests its configuration by taking the addresses in it, which are there in its own namespace only.
     let conf = s.path("edge/nginx.conf");
     let ip = find("ip").unwrap().display().to_string();
@@ -226,7 +250,8 @@ fn behind_modsecurity() {
         let reload = run(&["-s", "reload"]);
         assert!(Command::new(&reload[0]).args(&reload[1..]).status().unwrap().success());
     });
-    s.play(&config, Device { name: "modsecurity", args: &[], empty });
+    let restart = again(&mut device, start);
+    s.play(&config, Device { name: "modsecurity", args: &[], empty, restart });
 }
 
 #[test]
@@ -240,28 +265,32 @@ fn behind_nginx_with_njs() {
     let text = page("nginx-njs.conf").replace("/etc/nginx/sidetap/", &s.path(""));
     let text = text.replace("listen 80", &format!("listen {SERVER}:80"));
     let text = text.replacen("http {\n", "http {\n    TEMPORARY access_log off;\n", 1);
-    let _device = nginx(&s.net, &s.place, "edge", &text, &format!("{SERVER}:80"));
+    let start = |s: &Scene| nginx(&s.net, &s.place, "edge", &text, &format!("{SERVER}:80"));
+    let mut device = start(&s);
     let config = format!("[[mitigation.nginx_njs]]\nentries = \"{}\"\n", s.path("entries"));
     let empty = Box::new(|s: &Scene| {
         let files = std::fs::read_dir(s.place.path("entries")).unwrap().flatten();
         files.for_each(|f| _ = std::fs::remove_file(f.path()));
     });
-    s.play(&config, Device { name: "nginx with njs", args: &[], empty });
+    let restart = again(&mut device, start);
+    s.play(&config, Device { name: "nginx with njs", args: &[], empty, restart });
 }
 
 #[test]
 fn behind_envoy() {
     let Some(s) = Scene::make("watch --enforce with Envoy", &["envoy"]) else { return };
-    let (_device, config) = envoy(&s, 15);
+    let (start, config) = envoy(&s, 15);
+    let mut device = start(&s);
     let empty = Box::new(|s: &Scene| {
         s.place.write("watched/new", page("envoy-routes.json").as_bytes());
         std::fs::rename(s.place.path("watched/new"), s.place.path("watched/routes.json")).unwrap();
     });
-    s.play(&config, Device { name: "envoy", args: &[], empty });
+    let restart = again(&mut device, start);
+    s.play(&config, Device { name: "envoy", args: &[], empty, restart });
 }
 
-/// Envoy as its page has it, and the connector; `base` tells those of one process apart.
-fn envoy(s: &Scene, base: u32) -> (Running, String) {
+/// What starts Envoy as its page has it, and the connector; `base` tells those of one process apart.
+fn envoy(s: &Scene, base: u32) -> (impl Fn(&Scene) -> Running + use<>, String) {
     std::fs::create_dir(s.place.path("watched")).unwrap();
     let text = page("envoy.yaml").replace("/etc/envoy/sidetap", &s.path("watched"));
     // Clients connect themselves.
@@ -273,17 +302,17 @@ fn envoy(s: &Scene, base: u32) -> (Running, String) {
         s.place.write(name, page("envoy-routes.json").as_bytes());
     }
     let id = (std::process::id() % 30_000 * 16 + base).to_string();
-    let device = s.device(
-        "envoy",
-        &["-c", &s.path("envoy.yaml"), "--concurrency", "1", "-l", "error", "--base-id", &id],
-    );
+    let start = move |s: &Scene| {
+        let file = s.path("envoy.yaml");
+        s.device("envoy", &["-c", &file, "--concurrency", "1", "-l", "error", "--base-id", &id])
+    };
     let config = format!(
         "[[mitigation.envoy]]\nroutes = \"{}\"\ntemplate = \"{}\"\nmemory = \"{}\"\n",
         s.path("watched/routes.json"),
         s.path("template.json"),
         s.path("memory.json")
     );
-    (device, config)
+    (start, config)
 }
 
 #[test]
@@ -306,10 +335,12 @@ fn behind_apache() {
     // Its workers run under another account.
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(at, open).unwrap();
-    let _device = s.device("apache2", &["-f", &s.path("httpd.conf"), "-DFOREGROUND"]);
-    let config = format!("[[mitigation.apache]]\nmap = \"{}\"\n", s.path("map.txt"));
+    let start = |s: &Scene| s.device("apache2", &["-f", &s.path("httpd.conf"), "-DFOREGROUND"]);
+    let mut device = start(&s);
+    let config = format!("[[mitigation.apache]]\nmap = \"{}\"\ntest = []\n", s.path("map.txt"));
     let empty = Box::new(|s: &Scene| _ = s.place.write("map.txt", b""));
-    s.play(&config, Device { name: "apache", args: &[], empty });
+    let restart = again(&mut device, start);
+    s.play(&config, Device { name: "apache", args: &[], empty, restart });
 }
 
 #[test]
@@ -320,8 +351,13 @@ fn behind_nftables() {
     let ip = find("ip").unwrap().display().to_string();
     let command = [ip.as_str(), "netns", "exec", &s.net.space("s"), &nft].map(str::to_owned);
     let config = format!("[[mitigation.nftables]]\ncommand = {command:?}\n");
-    let empty = Box::new(|s: &Scene| _ = s.net.output("s", &["nft", "flush", "ruleset"]));
-    s.play(&config, Device { name: "nftables", args: &[], empty });
+    let empty =
+        Box::new(|s: &Scene| _ = s.net.output("s", &["nft", "flush", "set", "inet", "sidetap", "block4"]));
+    // What its service does at a restart: all goes, and the site's own rules come.
+    let own = "flush ruleset\ntable inet filter {\nchain input { type filter hook input priority 0; policy accept; }\n}\n";
+    let own = s.place.write("nftables.conf", own.as_bytes()).display().to_string();
+    let restart = Box::new(|s: &Scene| _ = s.net.output("s", &["nft", "-f", &own]));
+    s.play(&config, Device { name: "nftables", args: &[], empty, restart });
 }
 
 #[test]
@@ -373,21 +409,31 @@ fn behind_crowdsecs_firewall_bouncer() {
              \x20 ipv6: {{enabled: false}}\nprometheus: {{enabled: false}}\n"
         ),
     );
-    let start = |program: &str, args: &[&str]| {
+    let start = |s: &Scene, program: &str, args: &[&str]| {
         let mut command = s.net.at("s", &find(program).unwrap());
         let log = std::fs::File::create(format!("{at}/{program}.log")).unwrap();
         command.args(args).stdout(log.try_clone().unwrap()).stderr(log);
         Running(Some(command.spawn().unwrap()))
     };
-    let _api = start("crowdsec", &["-c", &config, "-no-cs"]);
-    until("the local API listens", || s.net.output("s", &["ss", "-ltn"]).contains("10.92.0.2:8080"));
-    let _bouncer = start("crowdsec-firewall-bouncer", &["-c", &format!("{at}/bouncer.yaml")]);
-    until("the bouncer has its table", || {
-        s.net.output("s", &["nft", "list", "ruleset"]).contains("crowdsec-chain")
-    });
+    let both = |s: &Scene| {
+        let api = start(s, "crowdsec", &["-c", &config, "-no-cs"]);
+        until("the local API listens", || s.net.output("s", &["ss", "-ltn"]).contains("10.92.0.2:8080"));
+        let bouncer = start(s, "crowdsec-firewall-bouncer", &["-c", &format!("{at}/bouncer.yaml")]);
+        until("the bouncer has its table", || {
+            s.net.output("s", &["nft", "list", "ruleset"]).contains("crowdsec-chain")
+        });
+        [bouncer, api]
+    };
+    let mut running = Some(both(&s));
     let connector = format!(
         "[[mitigation.crowdsec]]\nurl = \"http://10.92.0.2:8080\"\nmachine = \"sidetap\"\npassword = {{ file = \"{at}/password\" }}\n"
     );
     let empty = Box::new(|s: &Scene| _ = cscli(s, &["decisions", "delete", "--all"]));
-    s.play(&connector, Device { name: "crowdsec-firewall-bouncer", args: &[], empty });
+    // Their rules too, as a restart of the machine takes them.
+    let restart = Box::new(|s: &Scene| {
+        drop(running.take());
+        s.net.output("s", &["nft", "flush", "ruleset"]);
+        running = Some(both(s));
+    });
+    s.play(&connector, Device { name: "crowdsec-firewall-bouncer", args: &[], empty, restart });
 }

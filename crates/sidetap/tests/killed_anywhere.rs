@@ -181,7 +181,7 @@ fn a_push_that_is_killed_at_any_step_is_finished_by_the_next_one() {
             "a.conf",
         ),
         ("[[mitigation.nginx_njs]]\nentries = \"device\"\n", ""),
-        ("[[mitigation.apache]]\nmap = \"device/map.txt\"\n", "map.txt"),
+        ("[[mitigation.apache]]\nmap = \"device/map.txt\"\ntest = []\n", "map.txt"),
         (
             "[[mitigation.modsecurity]]\ndata = \"device/a.data\"\ntest = [\"true\"]\nreload = [\"true\"]\nmin_interval_s = 0\n",
             "a.data",

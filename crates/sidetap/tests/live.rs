@@ -506,6 +506,69 @@ fn packets_are_sealed_without_rights_and_to_the_end_at_sigterm() {
     }
 }
 
+/// Of each process of a watch below another one what it is called, its number, and what it has for its standard error.
+fn below(pid: u32) -> BTreeMap<&'static str, BTreeMap<u32, String>> {
+    let (mut errors, mut below) = (BTreeMap::<_, BTreeMap<_, _>>::new(), vec![pid]);
+    while let Some(pid) = below.pop() {
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+        let children = tasks.map(|t| std::fs::read_to_string(t.path().join("children")).unwrap_or_default());
+        below.extend(children.collect::<String>().split_whitespace().map(|n| n.parse::<u32>().unwrap()));
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap();
+        let to = std::fs::read_link(format!("/proc/{pid}/fd/2")).unwrap();
+        for name in ["watch", "act"] {
+            if line.split(|b| *b == 0).any(|word| word == name.as_bytes()) {
+                errors.entry(name).or_default().insert(pid, to.display().to_string());
+            }
+        }
+    }
+    errors
+}
+
+#[test]
+fn a_terminal_shows_rates_drops_endpoints_campaigns_and_actions() {
+    let Some(net) = Net::make("what a terminal shows", &["nginx", "wrk", "ss", "script", "stty"]) else {
+        return;
+    };
+    let place = Place::new();
+    let attacker = net.space("a");
+    net.must(&format!("netns add {attacker}"));
+    net.plug("a", "eth0");
+    net.must(&format!("-n {attacker} addr add 10.91.0.66/24 dev eth0"));
+    let _nginx = net.nginx(&place);
+    std::fs::create_dir(place.path("db")).unwrap();
+    place.write("feed.toml", b"[[mitigation.feed]]\nname = \"edge\"\npath = \"db/feed.json\"\n");
+    let watch = format!(
+        "stty cols 90 rows 40; exec {} watch -i {PORT} --config feed.toml --hash-key key --store db/store.db --listen 127.0.0.1:18647 --enforce --keep-rights",
+        env!("CARGO_BIN_EXE_sidetap")
+    );
+    let mut command = net.at("m", &find("script").unwrap());
+    command.args(["-qfec", &watch, "shown"]).current_dir(place.path(".")).env("HOME", place.path("."));
+    let mut terminal =
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let shown =
+        || String::from_utf8_lossy(&std::fs::read(place.path("shown")).unwrap_or_default()).into_owned();
+    until("the watch shows its rates", || shown().contains("pkt/s"));
+    let both = (traffic(&net, &place, 50, false), traffic(&net, &place, 5, true));
+    for part in [
+        "dropped 0 by kernel, 0 for load",
+        "BUSIEST ENDPOINTS",
+        "POST shop.example/api/login",
+        "CAMPAIGNS   harm",
+        "credential-stuffing  POST shop.example/api/login",
+        "ATTACKERS  1 credential-stuffing",
+        "ip 10.91.0.66",
+        "ACTIONS  1 added",
+        "edge: added block 10.91.0.66",
+    ] {
+        until(part, || shown().contains(part));
+    }
+    drop(both);
+    let kill = |pid: &u32| Command::new("kill").args(["-TERM", &pid.to_string()]).status().unwrap();
+    below(terminal.id())["watch"].keys().for_each(|pid| _ = kill(pid));
+    assert!(terminal.wait().unwrap().success());
+    net.ip(&format!("netns del {attacker}"));
+}
+
 #[test]
 fn only_the_watch_itself_writes_to_its_terminal() {
     let Some(net) = Net::make("a watch on a terminal", &["script"]) else { return };
@@ -522,21 +585,7 @@ fn only_the_watch_itself_writes_to_its_terminal() {
     let shown = || std::fs::read_to_string(place.path("shown")).unwrap_or_default();
     until("the watch shows its rates", || shown().contains("pkt/s"));
 
-    // Of each process below: its name on the command line, and what it has for its standard error.
-    let mut errors = BTreeMap::new();
-    let mut below = vec![terminal.id()];
-    while let Some(pid) = below.pop() {
-        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
-        let children = tasks.map(|t| std::fs::read_to_string(t.path().join("children")).unwrap_or_default());
-        below.extend(children.collect::<String>().split_whitespace().map(|n| n.parse::<u32>().unwrap()));
-        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap();
-        let to = std::fs::read_link(format!("/proc/{pid}/fd/2")).unwrap();
-        for name in ["watch", "act"] {
-            if line.split(|b| *b == 0).any(|word| word == name.as_bytes()) {
-                errors.entry(name).or_insert_with(BTreeMap::new).insert(pid, to.display().to_string());
-            }
-        }
-    }
+    let errors = below(terminal.id());
     assert!(errors["watch"].values().all(|to| to.starts_with("/dev/pts/")), "{errors:?}");
     assert!(errors["act"].values().all(|to| to.starts_with("pipe:")), "{errors:?}");
     assert!(shown().contains("operator is empty"), "what it says is shown: {}", shown());

@@ -154,11 +154,18 @@ fn whom_guards_hold_no_device_is_told_of_and_a_push_says_why() {
     std::fs::copy(replayed().path("s.db"), place.path("s.db")).unwrap();
     let config = "[store]\npath = \"s.db\"\n[policy]\npath = \"p.yaml\"\n[mitigation]\nmax_age = \"90d\"\n[[mitigation.feed]]\npath = \"feed.json\"\n";
     place.write("sidetap.toml", config.as_bytes());
-    let push = |guards: &str| {
-        let rule = "rules:\n  - id: all\n    when: intent == \"malicious\"\n    response: block\n    ttl: 1h\n    subjects: [address]\n";
+    let push_by = |guards: &str, subjects: &str| {
+        let rule = format!(
+            "rules:\n  - id: all\n    when: intent == \"malicious\"\n    response: block\n    ttl: 1h\n    subjects: {subjects}\n"
+        );
         place.write("p.yaml", format!("version: 1\n{guards}{rule}").as_bytes());
-        place.run(&["mitigation", "push", "--enforce", "--force"]).is(0).stdout
+        place.run(&["mitigation", "push", "--enforce", "--old"])
     };
+    let push = |guards: &str| push_by(guards, "[address]").is(0).stdout;
+    // Half the Internet, or what a site takes for it: none of them goes.
+    let said = push_by("guards: {max_addresses: 2}\n", "[address]").is(3).stdout;
+    assert!(said.contains("IPv4 addresses, more than max_addresses = 2"), "{said}");
+    assert_eq!(listed(place), 0);
     push("");
     let list: Value = serde_json::from_slice(&std::fs::read(place.path("feed.json")).unwrap()).unwrap();
     let keys: Vec<String> =
@@ -167,13 +174,21 @@ fn whom_guards_hold_no_device_is_told_of_and_a_push_says_why() {
     let said = push(&format!(
         "allow:\n  - {{cidr: {a}, reason: the office}}\nguards:\n  own_networks: [{b}]\n  shared_networks: [{c}]\n"
     ));
-    for guard in ["allow-list", "own-network", "shared-address"] {
+    for (guard, why) in [
+        ("allow-list", "the office"),
+        ("own-network", "an address of the site itself"),
+        ("shared-address", "its address stands for more than one client"),
+    ] {
         let told = said.matches(guard).count();
-        assert!(told == 1 && said.contains(&format!("not sent: held by guard {guard}")), "{said}");
+        assert!(told == 1 && said.contains(&format!("not sent: held by guard {guard}: {why}")), "{said}");
     }
     let left = std::fs::read_to_string(place.path("feed.json")).unwrap();
     assert!([a, b, c].iter().all(|k| !left.contains(&format!("\"{k}\""))), "{left}");
     assert_eq!(listed(place), keys.len() - 3, "and what stood there is taken away");
+    // Everybody who asks for what a campaign is about, honest clients among them: measured on what was stored.
+    let said = push_by("", "[method+path]").stdout;
+    assert!(said.contains("held by guard good-traffic: it would hit "), "{said}");
+    assert!(said.contains(" of the stored good requests"), "{said}");
 }
 
 /// Entries of the feed's list.

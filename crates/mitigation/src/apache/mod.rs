@@ -9,6 +9,7 @@ use crate::config::{ConfigError, edge_config};
 use crate::connector::{Answer, Connector, ConnectorError, Observed, basics, files};
 use crate::entry::{Entry, Places, Sees};
 use crate::hosted::{self, Server};
+use crate::included::{self, Known};
 use crate::place::{Cell, Spread};
 use crate::plan::Plan;
 use crate::turn::turn;
@@ -63,6 +64,7 @@ fn default_timeout() -> u64 {
 #[derive(Debug)]
 pub struct ApacheConnector {
     config: ApacheConfig,
+    included: Known,
     canary: Option<Canary>,
     sees: Sees,
 }
@@ -81,7 +83,13 @@ impl ApacheConnector {
             cannot: "its text maps hold single addresses, and with `places` hosts and endpoints",
             ..Sees::addresses(config.responses.clone(), config.capacity)
         };
-        Ok(ApacheConnector { config, canary, sees })
+        Ok(ApacheConnector { config, included: Known::default(), canary, sees })
+    }
+
+    /// Refuses a map that no configuration reads.
+    fn check_included(&self) -> Result<(), ConnectorError> {
+        let ApacheConfig { map, places, test, timeout_s, .. } = &self.config;
+        included::by_apache(test, (map, places.as_deref()), *timeout_s)
     }
 }
 
@@ -118,7 +126,16 @@ impl Connector for ApacheConnector {
         1
     }
 
-    fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
+    fn observe(&mut self, now: i64) -> Result<Observed, ConnectorError> {
+        included::have_a_directory([self.config.map.as_path()])?;
+        let mut included = self.included;
+        let asked = included.unless(|| self.check_included());
+        self.included = included;
+        asked?;
+        self.observe_anyway(now)
+    }
+
+    fn observe_anyway(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
         let text = hosted::read(&self.config.map)?;
         let (entries, others) = hosted::lines(&text);
         let entries = hosted::once(entries);

@@ -140,7 +140,7 @@ impl BgpConnector {
     }
 
     fn gobgp(&self, args: &[&str]) -> Result<String, ConnectorError> {
-        command::run(&self.config.command, args, b"", self.config.timeout_s)
+        command::read(&self.config.command, args, b"", self.config.timeout_s)
     }
 
     fn family(&self, v6: bool) -> &'static str {

@@ -104,7 +104,7 @@ impl IpsetConnector {
     }
 
     fn ipset(&self, args: &[&str], input: &str) -> Result<String, ConnectorError> {
-        command::run(&self.config.command, args, input.as_bytes(), self.config.timeout_s)
+        command::read(&self.config.command, args, input.as_bytes(), self.config.timeout_s)
     }
 
     fn set_of(&self, net: &IpNet) -> String {
@@ -117,12 +117,14 @@ impl IpsetConnector {
 
     /// The lines of one set as `ipset save` tells them: its making first.
     fn saved(&self, v6: bool) -> Result<Option<Vec<String>>, ConnectorError> {
-        match self.ipset(&["save", &self.set(v6)], "") {
-            // A set that is there has its making told, however empty it is.
-            Ok(text) if !text.starts_with("create ") => {
-                Err(ConnectorError::Answer(format!("ipset save {}: {}", self.set(v6), shortened(&text))))
-            }
-            Ok(text) => Ok(Some(text.lines().map(str::to_owned).collect())),
+        let set = self.set(v6);
+        match self.ipset(&["save", &set], "") {
+            Ok(text) => match unwhole(&text, &set) {
+                None => Ok(Some(text.lines().map(str::to_owned).collect())),
+                Some(line) => {
+                    Err(ConnectorError::Answer(format!("ipset save {set} is not whole: {}", shortened(line))))
+                }
+            },
             Err(ConnectorError::Refused { answer, .. }) if answer.contains("does not exist") => Ok(None),
             Err(e) => Err(e),
         }
@@ -147,6 +149,19 @@ impl IpsetConnector {
         }
         let _ = writeln!(script, "swap {beside} {set}\ndestroy {beside}");
     }
+}
+
+/// The line by which what is saved of a set is known not to be whole: a set that is there has its making told, however empty it is, then
+/// its elements, each to the end of its line.
+fn unwhole<'a>(text: &'a str, set: &str) -> Option<&'a str> {
+    let is_of_it = |line: &&str, verb: &str| {
+        let rest = line.strip_prefix(verb).and_then(|rest| rest.strip_prefix(set));
+        rest.is_some_and(|rest| rest.starts_with(' ')) && line.ends_with('\n')
+    };
+    let mut lines = text.split_inclusive('\n');
+    let making = lines.next().unwrap_or_default();
+    let elements = lines.find(|line| !is_of_it(line, "add "));
+    if is_of_it(&making, "create ") { elements } else { Some(making) }
 }
 
 /// An element: `add SET KEY timeout N comment "TEXT"`; its key with what stands behind it.
@@ -231,13 +246,45 @@ impl Connector for IpsetConnector {
 mod tests {
     use super::*;
 
+    const MAKING: &str = "create sidetap4 hash:net family inet maxelem 64 timeout 0 comment";
+    const ELEMENT: &str = "add sidetap4 192.0.2.1 timeout 600 comment \"sidetap:v-1\"";
+
+    /// An ipset that says this of IPv4, and that there is nothing of IPv6.
+    fn saying(script: &str, timeout_s: u64) -> Result<Observed, ConnectorError> {
+        let script = format!(
+            "[ \"$2\" = sidetap4 ] || {{ echo 'The set with the given name does not exist' >&2; exit 1; }}; {script}"
+        );
+        let text = format!("timeout_s = {timeout_s}\ncommand = [\"sh\", \"-c\", {script:?}, \"ipset\"]");
+        IpsetConnector::new(toml::from_str(&text).unwrap()).unwrap().observe(0)
+    }
+
     #[test]
     fn a_set_of_which_nothing_is_said_is_not_an_empty_one() {
-        let of = |program: &str| {
-            let text = format!("command = [{program:?}]");
-            IpsetConnector::new(toml::from_str(&text).unwrap()).unwrap().observe(0)
-        };
-        let silent = of("true");
+        let silent = saying("true", 30);
         assert!(matches!(silent, Err(ConnectorError::Answer(_))), "{silent:?}");
+        assert_eq!(saying(&format!("echo '{MAKING}'"), 30).unwrap().entries, []);
+    }
+
+    /// What is believed to be gone is put there once more, and what is not seen is never taken away.
+    #[test]
+    fn a_set_of_which_half_is_said_is_not_believed() {
+        let all = saying(&format!("echo '{MAKING}'; echo '{ELEMENT}'"), 30).unwrap();
+        assert_eq!((all.entries.len(), all.foreign), (1, 0));
+        let half: String = ELEMENT.chars().take(30).collect();
+        for script in [
+            format!("echo '{MAKING}'; printf '%s' '{half}'"),
+            format!("echo '{MAKING}'; printf '%s' '{ELEMENT}'"),
+            format!("printf '%s' '{MAKING}'"),
+            format!("echo '{ELEMENT}'"),
+            format!("echo '{MAKING}'; echo '{ELEMENT}'; echo Killed"),
+            format!("echo '{MAKING}'; kill -9 $$"),
+            format!("echo '{MAKING}'; exit 1"),
+            format!("echo '{MAKING}'; sleep 45"),
+            // It ended, and what it started was still to say the rest.
+            format!("echo '{MAKING}'; sleep 45 & exit 0"),
+        ] {
+            let cut = saying(&script, 2);
+            assert!(cut.is_err(), "{script}: {cut:?}");
+        }
     }
 }

@@ -179,7 +179,7 @@ impl Connector for NftablesConnector {
 
 impl NftablesConnector {
     fn nft(&self, args: &[&str], input: &str) -> Result<String, ConnectorError> {
-        command::run(&self.config.command, args, input.as_bytes(), self.config.timeout_s)
+        command::read(&self.config.command, args, input.as_bytes(), self.config.timeout_s)
     }
 
     /// The table as nft lists it.

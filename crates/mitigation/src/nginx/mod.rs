@@ -9,6 +9,7 @@ use crate::config::{ConfigError, server_config};
 use crate::connector::{Answer, Connector, ConnectorError, Observed, basics, files};
 use crate::entry::{Entry, Places, Sees};
 use crate::hosted::{self, Server, UNTOLD};
+use crate::included::{self, Known};
 use crate::place::{Cell, Spread};
 use crate::plan::Plan;
 use crate::turn::turn;
@@ -72,6 +73,7 @@ fn default_reload() -> Vec<String> {
 #[derive(Debug)]
 pub struct NginxConnector {
     config: NginxConfig,
+    included: Known,
     canary: Option<Canary>,
     sees: Sees,
 }
@@ -97,12 +99,28 @@ impl NginxConnector {
             cannot: "its maps hold addresses, hosts and endpoints",
             ..Sees::addresses(config.responses.clone(), config.capacity)
         };
-        Ok(NginxConnector { config, canary, sees })
+        Ok(NginxConnector { config, included: Known::default(), canary, sees })
     }
 
     fn server(&self) -> Server<'_> {
         let c = &self.config;
         Server { test: &c.test, reload: &c.reload, timeout_s: c.timeout_s }
+    }
+
+    /// All files that nginx is to include.
+    fn paths(&self) -> impl Iterator<Item = &Path> {
+        let NginxConfig { addresses, allow, keys, places, nets, .. } = &self.config;
+        let others = [allow, keys, places, nets].into_iter().flatten();
+        std::iter::once(addresses).chain(others).map(PathBuf::as_path)
+    }
+
+    /// Refuses files that are there and that no configuration includes.
+    fn check_included(&self) -> Result<(), ConnectorError> {
+        let there: Vec<&Path> = self.paths().filter(|p| p.exists()).collect();
+        match there.is_empty() {
+            true => Ok(()),
+            false => included::by_nginx(&self.config.test, &there, self.config.timeout_s),
+        }
     }
 
     /// The files with what each of them should hold for these entries.
@@ -146,7 +164,16 @@ impl Connector for NginxConnector {
         files(std::iter::once(addresses).chain(keys).chain(places).chain(nets))
     }
 
-    fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
+    fn observe(&mut self, now: i64) -> Result<Observed, ConnectorError> {
+        included::have_a_directory(self.paths())?;
+        let mut included = self.included;
+        let asked = included.unless(|| self.check_included());
+        self.included = included;
+        asked?;
+        self.observe_anyway(now)
+    }
+
+    fn observe_anyway(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
         let mut observed = Observed::default();
         for path in std::iter::once(&self.config.addresses).chain(&self.config.keys) {
             let text = hosted::read(path)?;
@@ -186,7 +213,9 @@ impl Connector for NginxConnector {
             let own = plan.allow.iter().map(|n| format!("{n} 1; {OWN_ALLOW}\n"));
             files.push((path.clone(), others.chain(own).collect()));
         }
-        hosted::put(&files, plan, &self.server())?;
+        // What lets go is done whatever the server reads.
+        let check = || if plan.lets_go() { Ok(()) } else { self.check_included() };
+        hosted::put_checked(&files, plan, &self.server(), check)?;
         Ok(turn.answer(format!("{} entries, reloaded", plan.target.len())))
     }
 }

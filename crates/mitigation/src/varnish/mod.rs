@@ -1,7 +1,7 @@
 //! Varnish: an access list in VCL, compiled and put in use by `varnishadm`.
 
 use std::cell::Cell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sidetap_policy::Response;
 
@@ -11,6 +11,7 @@ use crate::config::{ConfigError, server_config};
 use crate::connector::{Answer, Connector, ConnectorError, Observed, basics, files};
 use crate::entry::{Entry, Places, Sees};
 use crate::hosted::{self, Conditions, UNTOLD};
+use crate::included::{self, Known};
 use crate::key::Key;
 use crate::place::{by_place, is_plain};
 use crate::plan::Plan;
@@ -50,6 +51,7 @@ pub struct VarnishConnector {
     tables: Option<bool>,
     /// Whether it did not answer since it was last observed: it is not asked again before the next time.
     away: Cell<bool>,
+    included: Known,
     canary: Option<Canary>,
     sees: Sees,
 }
@@ -71,7 +73,14 @@ impl VarnishConnector {
             cannot: "its access lists hold addresses",
             ..Sees::addresses(vec![Response::Block], config.capacity)
         };
-        Ok(VarnishConnector { config, tables: None, away: Cell::new(false), canary, sees })
+        Ok(VarnishConnector {
+            config,
+            tables: None,
+            away: Cell::new(false),
+            included: Known::default(),
+            canary,
+            sees,
+        })
     }
 
     fn conditions(&mut self) -> Option<Conditions<'_, impl Fn(&[Entry]) -> String>> {
@@ -104,7 +113,7 @@ impl VarnishConnector {
         let limit = limit_s.to_string();
         let all: Vec<&str> = ["-t", limit.as_str()].iter().chain(args).copied().collect();
         // It says itself why it waited in vain.
-        let said = command::run(&self.config.command, &all, b"", limit_s.saturating_add(2));
+        let said = command::read(&self.config.command, &all, b"", limit_s.saturating_add(2));
         let is_gone = match &said {
             Err(ConnectorError::Refused { answer, .. }) => GONE.iter().any(|g| answer.contains(g)),
             Err(ConnectorError::Unreachable(_)) => true,
@@ -171,7 +180,7 @@ impl VarnishConnector {
         let name =
             (0..).map(|n| format!("{PREFIX}{now}_{n}")).find(|n| before.iter().all(|(old, _)| old != n));
         let name = name.unwrap_or_default();
-        if let Err(e) = self.put_in_use(&name) {
+        if let Err(e) = self.put_in_use(&name, plan) {
             let _ = self.ask_shortly(&["vcl.discard", &name]);
             return Err(e);
         }
@@ -180,8 +189,18 @@ impl VarnishConnector {
         Ok(())
     }
 
+    /// Refuses files that are no part of this configuration.
+    fn check_included(&self, name: &str) -> Result<(), ConnectorError> {
+        let VarnishConfig { acl, places, command, .. } = &self.config;
+        let files: Vec<&Path> = std::iter::once(acl).chain(places).map(PathBuf::as_path).collect();
+        match self.ask_shortly(&["vcl.show", "-v", name]) {
+            Ok(said) => included::by_varnish(&said, &files, command),
+            Err(_) => Ok(()),
+        }
+    }
+
     /// No word of `varnishadm` counts for a yes, since it has none where it waited in vain: what Varnish lists does.
-    fn put_in_use(&self, name: &str) -> Result<(), ConnectorError> {
+    fn put_in_use(&self, name: &str, plan: &Plan) -> Result<(), ConnectorError> {
         let find =
             || self.loaded().map(|all| all.into_iter().find(|(n, _)| n == name).map(|(_, active)| active));
         let load = ["vcl.load", name, &self.config.vcl.display().to_string()];
@@ -192,6 +211,10 @@ impl VarnishConnector {
         };
         if find()?.is_none() {
             return Err(late);
+        }
+        // What lets go is done whatever the configuration has.
+        if !plan.lets_go() {
+            self.check_included(name)?;
         }
         self.adm(&["vcl.use", name], self.config.timeout_s)?;
         match find()? {
@@ -340,7 +363,14 @@ impl Connector for VarnishConnector {
 
     fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
         self.away.set(false);
+        included::have_a_directory([self.config.acl.as_path()])?;
         let loaded = self.loaded()?;
+        if let Some((name, _)) = loaded.iter().find(|(_, active)| *active) {
+            let mut included = self.included;
+            let asked = included.unless(|| self.check_included(name));
+            self.included = included;
+            asked?;
+        }
         self.held(self.is_told(&loaded))
     }
 

@@ -40,11 +40,14 @@ impl Apache {
         let app = application();
         let conf = format!(
             "ServerRoot {at}\nPidFile {at}/pid\nErrorLog {at}/error.log\nDefaultRuntimeDir {at}\nServerName shop.example\n\
-             Listen {to}\n{load}User #65534\nGroup #65534\n<Directory />\nAllowOverride None\nRequire all denied\n</Directory>\n<VirtualHost *>\n{text}\n\
-             ProxyPass / http://127.0.0.1:{app}/\n</VirtualHost>\n"
+             Listen {to}\nKeepAliveTimeout 60\n{load}User #65534\nGroup #65534\n<Directory />\nAllowOverride None\nRequire all denied\n</Directory>\n<VirtualHost *>\n{text}\n\
+             ProxyPass / http://127.0.0.1:{app}/\n</VirtualHost>\n\
+             <VirtualHost 127.0.0.9:1>\nRewriteMap other \"txt:{at}/other.txt\"\nIncludeOptional {at}/other.conf\n</VirtualHost>\n"
         );
         std::fs::write(dir.path().join("httpd.conf"), conf).unwrap();
-        std::fs::write(dir.path().join("map.txt"), "").unwrap();
+        for map in ["map.txt", "other.txt"] {
+            std::fs::write(dir.path().join(map), "").unwrap();
+        }
         std::fs::write(dir.path().join("decoy.json"), "{}").unwrap();
         std::fs::write(dir.path().join("sold_out.json"), r#"{"error":"sold out"}"#).unwrap();
         let mut apache =
@@ -103,6 +106,10 @@ impl Rig for Apache {
 
     fn request(&self, from: &str) -> u16 {
         get(self.to, from, &[]).0
+    }
+
+    fn door(&self) -> Option<SocketAddr> {
+        Some(self.to)
     }
 
     fn request_at(&self, from: &str, method: &str, host: &str, path: &str) -> u16 {
@@ -268,4 +275,32 @@ fn measure_effect() {
 fn measure_a_hundred_thousand() {
     let Some(device) = Apache::start() else { return };
     many(device);
+}
+
+/// A map that no configuration reads keeps nobody out.
+#[test]
+fn a_map_that_is_read_nowhere_is_told() {
+    let Some(apache) = Apache::start() else { return };
+    std::fs::create_dir(apache.file("elsewhere")).unwrap();
+    let at = |path: &str| {
+        let text = format!(
+            "map = \"{}\"\ntest = {:?}\n",
+            apache.file(path).display(),
+            [
+                tool("apache2").unwrap().to_str().unwrap(),
+                "-f",
+                apache.file("httpd.conf").to_str().unwrap(),
+                "-t"
+            ],
+        );
+        ApacheConnector::new(toml::from_str(&text).unwrap()).unwrap()
+    };
+    let says = |path: &str| at(path).observe(wall()).map(|_| ()).map_err(|e| e.to_string());
+    assert!(
+        says("elsewhere/map.txt")
+            .unwrap_err()
+            .contains("no configuration of this server has a RewriteMap that reads")
+    );
+    assert!(says("nosuch/map.txt").unwrap_err().contains("there is no such directory"));
+    assert_eq!(says("map.txt"), Ok(()));
 }

@@ -85,6 +85,10 @@ impl Rig for Caddy {
         get(self.to, from, &[]).0
     }
 
+    fn door(&self) -> Option<SocketAddr> {
+        Some(self.to)
+    }
+
     fn request_at(&self, from: &str, method: &str, host: &str, path: &str) -> u16 {
         ask_at(self.to, from, (method, host, path), "x")
     }

@@ -17,7 +17,7 @@ use crate::support::{
 pub(crate) struct Envoy {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) to: SocketAddr,
-    _process: Process,
+    process: Process,
     breaks: Arc<AtomicBool>,
 }
 
@@ -62,7 +62,7 @@ impl Envoy {
         command.arg(id.to_string()).stdout(Stdio::null()).stderr(Stdio::null());
         let process = Process::start(&mut command);
         until("envoy answers", || get(to, "192.0.2.9", &[]).0 == 200);
-        Some(Envoy { dir, to, _process: process, breaks: Arc::default() })
+        Some(Envoy { dir, to, process, breaks: Arc::default() })
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -93,6 +93,10 @@ impl Rig for Envoy {
 
     fn request(&self, from: &str) -> u16 {
         get(self.to, from, &[]).0
+    }
+
+    fn door(&self) -> Option<SocketAddr> {
+        Some(self.to)
     }
 
     fn request_at(&self, from: &str, method: &str, host: &str, path: &str) -> u16 {
@@ -319,6 +323,73 @@ fn fingerprints_sessions_keys_and_headers_are_compared() {
     assert!(told.contains("api-key:"));
 }
 
+/// Has it hold these and nothing else.
+fn tell(device: &Envoy, keys: &[String]) {
+    let mut connector = device.connector();
+    let wanted: Vec<_> = keys.iter().map(|k| entry(k, Response::Block)).collect();
+    let observed = connector.observe(wall()).unwrap();
+    let plan = sidetap_mitigation::plan(&wanted, &observed, &[], connector.sees());
+    connector.apply(&plan, wall()).unwrap();
+    assert_eq!(connector.observe(wall()).unwrap().entries.len(), wanted.len());
+}
+
+fn places(n: usize) -> Vec<String> {
+    (0..n).map(|n| format!("{DOOR}@GET,shop.example/items/{n}")).collect()
+}
+
+/// A long path is read once, not once for each place.
+#[test]
+fn a_long_path_costs_no_more_where_places_are_many() {
+    let Some(device) = Envoy::start() else { return };
+    crate::rig::make_room(2_000);
+    let mut keys = places(1_000);
+    keys.push("203.0.113.200".to_owned());
+    tell(&device, &keys);
+    until("the list is in force", || get(device.to, "203.0.113.200", &[]).0 == 403);
+    let tasks = format!("/proc/{}/task", device.process.0.id());
+    // Nanoseconds on a processor: what others do on this machine does not count.
+    let used = || -> u64 {
+        let tasks = std::fs::read_dir(&tasks).unwrap().flatten();
+        let stats = tasks.filter_map(|t| std::fs::read_to_string(t.path().join("schedstat")).ok());
+        stats.map(|s| s.split(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+    };
+    let (long, before) = (format!("/{}", "a".repeat(50_000)), used());
+    for _ in 0..10 {
+        assert_eq!(ask_at(device.to, "198.51.100.1", ("GET", "shop.example", &long), "x"), 200);
+    }
+    let each = (used() - before) / 10_000_000;
+    assert!(each < 60, "{each} ms each");
+}
+
+/// What heads cost Envoy: without entries, with some of every kind, and with a thousand places (`just heads`).
+#[test]
+#[ignore = "measures"]
+fn measure_heads() {
+    let Some(device) = Envoy::start() else { return };
+    crate::rig::make_room(2_000);
+    let secret = |domain: &str| format!("{domain}:{:016x}", site().hash64(domain, b"of-nobody"));
+    let kinds = [
+        "203.0.113.7",
+        "203.0.113.64/26",
+        AGENT,
+        DOOR,
+        "header:user-agent=tool/1",
+        "203.0.113.8@POST,/login",
+    ];
+    let every = kinds.map(str::to_owned).into_iter().chain(["session", "api-key"].map(secret)).collect();
+    for (what, keys) in
+        [("no entries", Vec::new()), ("entries of every kind", every), ("a thousand places", places(1_000))]
+    {
+        tell(&device, &keys);
+        std::thread::sleep(std::time::Duration::from_secs(3));
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/heads.py");
+        let words = [device.to.port().to_string(), device.process.0.id().to_string(), "60000".to_owned()];
+        let said = Command::new("python3").arg(script).args(words).output().unwrap();
+        assert!(said.status.success(), "{said:?}");
+        println!("Envoy, {what}:\n{}", String::from_utf8_lossy(&said.stdout));
+    }
+}
+
 #[test]
 #[ignore = "measures"]
 fn measure_effect() {
@@ -331,4 +402,27 @@ fn measure_effect() {
 fn measure_a_hundred_thousand() {
     let Some(device) = Envoy::start() else { return };
     many(device);
+}
+
+/// Its agent is refused from an address that is never blocked too, and nobody else there is.
+#[test]
+fn a_canary_by_its_agent_proves_from_any_address() {
+    let Some(envoy) = Envoy::start() else { return };
+    let text = format!(
+        "routes = \"{}\"\ntemplate = \"{}\"\nmemory = \"{}\"\naddress = \"forwarded\"\nscript = \"sidetap-script\"\n\
+         canary = {{ url = \"http://{}/\", host = \"shop.example\", by = \"agent\" }}\n",
+        envoy.file("watched/routes.json").display(),
+        envoy.file("template.json").display(),
+        envoy.file("memory.json").display(),
+        envoy.to
+    );
+    let connector: Box<dyn Connector> =
+        Box::new(EnvoyConnector::new(toml::from_str(&text).unwrap()).unwrap());
+    let mut enforcer = sidetap_mitigation::Enforcer::with_connectors(vec![connector]);
+    let attacker = crate::support::verdict("v1", sidetap_model::SubjectKind::Ip, "203.0.113.9", "block", 600);
+    let wanted = crate::support::desired(&[attacker], &["192.0.2.2/32"]);
+    let options = sidetap_mitigation::PushOptions::new(sidetap_mitigation::Mode::Enforce);
+    let report = enforcer.push(&wanted, crate::support::wall_ts(), &options);
+    assert!(report.is_ok() && report.connectors[0].effect_ms.is_some(), "{report:?}");
+    assert_eq!(get(envoy.to, "192.0.2.2", &[]).0, 200);
 }

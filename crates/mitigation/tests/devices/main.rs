@@ -19,6 +19,7 @@ mod killed;
 mod modsecurity;
 mod nginx;
 mod nginx_njs;
+mod open;
 mod rig;
 mod varnish;
 mod ways;

@@ -1,3 +1,5 @@
+use std::net::SocketAddr;
+
 use sidetap_mitigation::Connector;
 use sidetap_mitigation::modsecurity::ModsecurityConnector;
 
@@ -58,6 +60,10 @@ impl Rig for Modsecurity {
 
     fn request(&self, from: &str) -> u16 {
         get(self.0.to, from, &[("User-Agent", "Mozilla/5.0"), ("Accept", "*/*")]).0
+    }
+
+    fn door(&self) -> Option<SocketAddr> {
+        Some(self.0.to)
     }
 
     fn request_at(&self, from: &str, method: &str, host: &str, path: &str) -> u16 {

@@ -21,6 +21,13 @@ pub(crate) struct Nginx {
     process: Process,
 }
 
+/// What a second Sidetap of the same nginx needs.
+const OTHER: &str = "    geo $st_second { default \"\"; include /etc/nginx/sidetap/other.conf; }
+    geo $st_second_net { default \"\"; include /etc/nginx/sidetap/other-nets.conf; }
+    map $st_second $st_second_cell { default \"\"; include /etc/nginx/sidetap/other-places.conf; }
+    map $st_second $st_second_key { default \"\"; include /etc/nginx/sidetap/other-keys.conf; }
+";
+
 impl Nginx {
     pub(crate) fn start() -> Option<Self> {
         Nginx::start_with(str::to_owned)
@@ -31,9 +38,10 @@ impl Nginx {
         let text = with_hosts(include_str!("../../../../docs/connectors/nginx.conf"));
         let text = text.replace("#set_real_ip_from 10.0.0.0/8", "set_real_ip_from 127.0.0.1");
         let text = text.replace("#real_ip_header", "real_ip_header");
-        let files =
-            ["addresses.conf", "allow.conf", "keys.conf", "places.conf", "nets.conf"].map(|f| (f, ""));
-        Nginx::with(&change(&text), &files)
+        let files = ["addresses.conf", "allow.conf", "keys.conf", "places.conf", "nets.conf"];
+        let others = ["other.conf", "other-keys.conf", "other-places.conf", "other-nets.conf"];
+        let files: Vec<(&str, &str)> = files.into_iter().chain(others).map(|f| (f, "")).collect();
+        Nginx::with(&change(&text).replacen("    server {\n", &format!("{OTHER}    server {{\n"), 1), &files)
     }
 
     /// nginx with this configuration, whose files stand in the directory of the test.
@@ -139,6 +147,10 @@ impl Rig for Nginx {
 
     fn request(&self, from: &str) -> u16 {
         get(self.to, from, &[]).0
+    }
+
+    fn door(&self) -> Option<SocketAddr> {
+        Some(self.to)
     }
 
     fn request_at(&self, from: &str, method: &str, host: &str, path: &str) -> u16 {
@@ -315,4 +327,38 @@ fn measure_effect() {
 fn measure_a_hundred_thousand() {
     let Some(device) = Nginx::start() else { return };
     many(device);
+}
+
+/// A file that nobody includes keeps nobody out, and neither does one without a directory.
+#[test]
+fn a_file_that_is_included_nowhere_is_told() {
+    let Some(device) = Nginx::start() else { return };
+    std::fs::create_dir(device.file("elsewhere")).unwrap();
+    let at = |path: &str| -> Box<dyn Connector> {
+        let text = format!(
+            "addresses = \"{}\"\nmin_interval_s = 0\ntest = {:?}\nreload = {:?}\n",
+            device.file(path).display(),
+            ["nginx", "-c", device.file("nginx.conf").to_str().unwrap(), "-t", "-q"],
+            device.command(&["-s", "reload"]),
+        );
+        Box::new(NginxConnector::new(toml::from_str(&text).unwrap()).unwrap())
+    };
+    let says = |path: &str, what: &str| {
+        let want = desired(&[verdict("v1", sidetap_model::SubjectKind::Ip, ATTACKER, "block", 600)], &[]);
+        let mut enforcer = sidetap_mitigation::Enforcer::with_connectors(vec![at(path)]);
+        let options = sidetap_mitigation::PushOptions::new(sidetap_mitigation::Mode::Enforce);
+        let report = enforcer.push(&want, crate::support::wall_ts(), &options);
+        let result = &report.connectors[0];
+        assert!(result.outcome == "failed" && result.answer.contains(what), "{report:?}");
+        let mut enforcer = sidetap_mitigation::Enforcer::with_connectors(vec![at(path)]);
+        let status = enforcer.status(crate::support::wall_ts());
+        assert!(status.connectors[0].error.as_ref().is_some_and(|e| e.contains(what)), "{status:?}");
+    };
+    says("elsewhere/addresses.conf", "not set up: no configuration of this server includes");
+    says("nosuch/addresses.conf", "there is no such directory");
+    let want = desired(&[verdict("v1", sidetap_model::SubjectKind::Ip, ATTACKER, "block", 600)], &[]);
+    let mut right = sidetap_mitigation::Enforcer::with_connectors(vec![at("addresses.conf")]);
+    let options = sidetap_mitigation::PushOptions::new(sidetap_mitigation::Mode::Enforce);
+    assert!(right.push(&want, crate::support::wall_ts(), &options).is_ok());
+    until("he is refused", || device.request(ATTACKER) == 403);
 }

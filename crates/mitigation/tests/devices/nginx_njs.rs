@@ -77,6 +77,10 @@ impl Rig for Njs {
         get(self.nginx.to, from, &[]).0
     }
 
+    fn door(&self) -> Option<SocketAddr> {
+        Some(self.nginx.to)
+    }
+
     fn request_at(&self, from: &str, method: &str, host: &str, path: &str) -> u16 {
         ask_at(self.nginx.to, from, (method, host, path), "x")
     }
@@ -459,4 +463,24 @@ fn measure_effect() {
 fn measure_a_hundred_thousand() {
     let Some(device) = Njs::start() else { return };
     many(device);
+}
+
+/// Its agent is refused from an address that is never blocked too, and nobody else there is.
+#[test]
+fn a_canary_by_its_agent_proves_from_any_address() {
+    let Some(device) = Njs::start() else { return };
+    let text = format!(
+        "entries = \"{}\"\naddress = \"forwarded\"\ncanary = {{ url = \"http://{}/\", host = \"shop.example\", by = \"agent\" }}\n",
+        device.folder().display(),
+        device.nginx.to,
+    );
+    let connector: Box<dyn Connector> =
+        Box::new(NginxNjsConnector::new(toml::from_str(&text).unwrap()).unwrap());
+    let mut enforcer = sidetap_mitigation::Enforcer::with_connectors(vec![connector]);
+    let attacker = crate::support::verdict("v1", sidetap_model::SubjectKind::Ip, ATTACKER, "block", 600);
+    let wanted = crate::support::desired(&[attacker], &["192.0.2.2/32"]);
+    let options = sidetap_mitigation::PushOptions::new(sidetap_mitigation::Mode::Enforce);
+    let report = enforcer.push(&wanted, crate::support::wall_ts(), &options);
+    assert!(report.is_ok() && report.connectors[0].effect_ms.is_some(), "{report:?}");
+    assert_eq!(device.request("192.0.2.2"), 200);
 }

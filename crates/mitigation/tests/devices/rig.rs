@@ -1,6 +1,7 @@
 //! What is tested of every device alike.
 
 use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use sidetap_mitigation::{AddressSeen, Connector, Desired, Enforcer, Entry, Mode,
 use sidetap_model::{SubjectKind, Ts};
 use sidetap_policy::Response;
 
+use crate::open::Before;
 use crate::support::{desired, spellings, until, verdict, wall};
 
 pub(crate) const ATTACKER: &str = "203.0.113.9";
@@ -22,6 +24,11 @@ pub(crate) trait Rig {
     /// The status of a request of this client through it; 0 where nothing is answered.
     fn request(&self, _from: &str) -> u16 {
         200
+    }
+
+    /// Where it takes requests that name their client in `X-Forwarded-For`, if it does.
+    fn door(&self) -> Option<SocketAddr> {
+        None
     }
 
     /// The status of a request of this client with this method, to this host and path.
@@ -144,6 +151,11 @@ pub(crate) fn capacity(usual: usize) -> usize {
         100 => usual,
         wanted => wanted,
     }
+}
+
+/// Connectors that are made from now on have room for so many.
+pub(crate) fn make_room(entries: usize) {
+    ROOM.store(entries, Ordering::SeqCst);
 }
 
 /// Prints what a hundred thousand entries take, and how long one more request does then.
@@ -408,9 +420,13 @@ pub(crate) fn acts<R: Rig>(mut rig: R) {
     let honest = |rig: &R| assert_eq!(rig.request(HONEST), 200, "an honest client");
 
     let_in(&rig);
+    let open = Before::of(&rig);
     assert_eq!(push(&mut enforcer, 0).outcome, "done");
     refused(&rig);
     honest(&rig);
+    if let Some(open) = open {
+        open.are_as_said(&rig);
+    }
     if rig.connector().sees().address == AddressSeen::Forwarded {
         let mapped = format!("::ffff:{ATTACKER}");
         until("he is refused as a proxy of both families forwards him", || rig.request(&mapped) != 200);

@@ -40,11 +40,16 @@ impl Varnish {
         let text = with_hosts(include_str!("../../../../docs/connectors/varnish.vcl"));
         let text = text.replace("/etc/varnish/sidetap/", &format!("{}/", dir.path().display()));
         let text = text.replace("\"9000\"", &format!("\"{}\"", application()));
-        std::fs::write(dir.path().join("main.vcl"), change(&text)).unwrap();
-        for list in ["acl.vcl", "other.vcl"] {
-            std::fs::write(dir.path().join(list), begin("acl sidetap")).unwrap();
-        }
+        let include = |name: &str| format!("include \"{}/{name}\";\n", dir.path().display());
+        let others = format!("{}{}", include("other.vcl"), include("other-places.vcl"));
+        let text = change(&text).replacen("sub vcl_recv", &format!("{others}sub vcl_recv"), 1);
+        std::fs::write(dir.path().join("main.vcl"), text).unwrap();
+        // A second Sidetap of the same Varnish has a list of its own.
+        std::fs::write(dir.path().join("acl.vcl"), begin("acl sidetap")).unwrap();
+        std::fs::write(dir.path().join("other.vcl"), begin("acl second").replace("second", "other")).unwrap();
         std::fs::write(dir.path().join("places.vcl"), begin("sub sidetap_here")).unwrap();
+        let here = begin("sub second_here").replace("second", "other");
+        std::fs::write(dir.path().join("other-places.vcl"), here).unwrap();
         std::fs::write(dir.path().join("second.vcl"), begin("acl second")).unwrap();
         std::fs::write(dir.path().join("second-places.vcl"), begin("sub second_here")).unwrap();
         let mut command = Command::new(program);
@@ -61,7 +66,11 @@ impl Varnish {
             "-p",
             "default_grace=0",
         ]);
-        command.args(["-p", "thread_pool_min=10"]).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .args(["-p", "vcc_err_unref=off"])
+            .args(["-p", "thread_pool_min=10", "-p", "timeout_idle=60"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         let process = Process::start(&mut command);
         let varnish = Varnish { dir, to, process };
         until("varnish answers", || get(to, "192.0.2.9", &[]).0 == 200);
@@ -79,10 +88,11 @@ impl Varnish {
 
     fn connector_of(&self, acl: &str) -> VarnishConnector {
         let text = format!(
-            "acl = \"{}\"\nplaces = \"{}\"\nvcl = \"{}\"\ncommand = {:?}\naddress = \"forwarded\"\ncapacity = 100\nmin_interval_s = 0\n\
+            "acl = \"{}\"\nplaces = \"{}\"\nlist = \"{}\"\nvcl = \"{}\"\ncommand = {:?}\naddress = \"forwarded\"\ncapacity = 100\nmin_interval_s = 0\n\
              canary = {{ url = \"http://{}/\", host = \"shop.example\" }}\n",
             self.file(acl).display(),
             self.file(if acl == "acl.vcl" { "places.vcl" } else { "other-places.vcl" }).display(),
+            if acl == "other.vcl" { "other" } else { "sidetap" },
             self.file("main.vcl").display(),
             self.command(),
             self.to
@@ -113,6 +123,10 @@ impl Rig for Varnish {
 
     fn request(&self, from: &str) -> u16 {
         get(self.to, from, &[]).0
+    }
+
+    fn door(&self) -> Option<SocketAddr> {
+        Some(self.to)
     }
 
     fn request_at(&self, from: &str, method: &str, host: &str, path: &str) -> u16 {
@@ -391,4 +405,31 @@ fn measure_effect() {
 fn measure_a_hundred_thousand() {
     let Some(device) = Varnish::start() else { return };
     many(device);
+}
+
+/// A list that no configuration includes keeps nobody out.
+#[test]
+fn a_list_that_is_included_nowhere_is_told() {
+    let Some(device) = Varnish::start() else { return };
+    std::fs::create_dir(device.file("elsewhere")).unwrap();
+    let at = |path: &str| {
+        let work = device.file("work").display().to_string();
+        let text = format!(
+            "acl = \"{}\"\nvcl = \"{}\"\ncommand = {:?}\nmin_interval_s = 0\n",
+            device.file(path).display(),
+            device.file("main.vcl").display(),
+            ["varnishadm", "-n", work.as_str()],
+        );
+        let connector: Box<dyn Connector> =
+            Box::new(VarnishConnector::new(toml::from_str(&text).unwrap()).unwrap());
+        let mut enforcer = Enforcer::with_connectors(vec![connector]);
+        let want = desired(&[verdict("v1", SubjectKind::Ip, ATTACKER, "block", 600)], &[]);
+        let now = Ts::from_parts(wall(), 0);
+        enforcer.push(&want, now, &PushOptions::new(Mode::Enforce)).connectors.remove(0)
+    };
+    let result = at("elsewhere/acl.vcl");
+    assert_eq!(result.outcome, "failed");
+    assert!(result.answer.contains("no configuration of this server includes"), "{result:?}");
+    assert!(at("nosuch/acl.vcl").answer.contains("there is no such directory"));
+    assert_eq!(at("acl.vcl").outcome, "done");
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod canary;
 mod evasion;
 mod script;
 #[path = "../support/mod.rs"]

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use sidetap_mitigation::{Answer, Canary, Connector, ConnectorError, Observed, Plan, Sees};
+use sidetap_mitigation::{Answer, Canary, Connector, ConnectorError, DesiredOptions, Observed, Plan, Sees};
 use sidetap_model::rows::{Reason, Subject, VerdictRow};
 use sidetap_model::{SubjectKind, Ts};
 use sidetap_policy::AllowList;
@@ -74,6 +74,9 @@ pub(crate) fn wall() -> i64 {
 pub(crate) fn wall_ts() -> Ts {
     Ts::from_parts(wall(), 0)
 }
+
+/// When the test's first verdict was made: one that is made twice is not seen again because a second went by.
+static BEGUN: std::sync::LazyLock<Ts> = std::sync::LazyLock::new(wall_ts);
 
 /// A child that is ended, by its id, with the test.
 pub(crate) struct Process(pub(crate) Child);
@@ -354,9 +357,9 @@ pub(crate) fn verdict(id: &str, kind: SubjectKind, value: &str, response: &str, 
         coverage: Default::default(),
         campaign: None,
         phase: "online".into(),
-        first_seen: wall_ts(),
-        detected_at: wall_ts(),
-        last_seen: wall_ts(),
+        first_seen: *BEGUN,
+        detected_at: *BEGUN,
+        last_seen: *BEGUN,
         requests: 40,
         reasons: vec![reason],
         response: response.into(),
@@ -374,7 +377,7 @@ pub(crate) fn desired(verdicts: &[VerdictRow], allow: &[&str]) -> sidetap_mitiga
     let nets: Vec<ipnet::IpNet> = allow.iter().map(|n| n.parse().unwrap()).collect();
     let allow = AllowList::of_nets(&nets);
     let origins = [("credential-stuffing".to_owned(), "shop.yaml 7".to_owned())].into();
-    let options = sidetap_mitigation::DesiredOptions { now: wall_ts(), max_age_s: 3600, allow, origins };
+    let options = DesiredOptions { now: wall_ts(), max_age_s: 3600, allow, origins, ..Default::default() };
     sidetap_mitigation::desired(verdicts, &options)
 }
 

@@ -6,8 +6,12 @@ mod request;
 mod rule;
 mod scope;
 
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
 use ipnet::IpNet;
-use sidetap_model::of_item;
+use sidetap_model::Positions;
 
 use self::raw::{RawAllow, RawGuards, RawPack};
 pub(crate) use self::request::Standing;
@@ -40,20 +44,37 @@ pub(crate) struct Pack {
 impl Pack {
     /// Its file is called as this built-in pack.
     pub(crate) fn is(&self, builtin: &str) -> bool {
-        std::path::Path::new(&self.file).file_stem().is_some_and(|stem| stem == builtin)
+        Path::new(&self.file).file_stem().is_some_and(|stem| stem == builtin)
     }
+}
+
+/// The text of a pack's file, of which no more is read than a pack may have.
+pub(crate) fn text_of(path: &Path) -> std::io::Result<String> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::other("it is no regular file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > MAX_BYTES {
+        // Its length is told, whatever it is cut off in.
+        return Ok(String::from_utf8_lossy(&bytes).into_owned());
+    }
+    String::from_utf8(bytes).map_err(|_| std::io::Error::other("it is no text in UTF-8"))
 }
 
 /// Reads a pack; all that can be found wrong in it is told at once.
 pub(crate) fn read(text: &str, file: &str) -> Result<Pack, Vec<PolicyError>> {
+    // Some editors begin a file with a mark of its encoding.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.len() > MAX_BYTES {
         return Err(vec![at(file, (0, 0), format!("larger than {} MiB", MAX_BYTES >> 20), None)]);
     }
     if let Some(line) = depth::too_deep(text) {
         return Err(vec![at(file, (line, 1), "nested too deep".to_owned(), None)]);
     }
-    let raw: RawPack = serde_yaml_ng::from_str(text).map_err(|e| vec![yaml_error(file, &e)])?;
-    let mut reader = Reader { text, file, errors: Vec::new() };
+    let raw: RawPack = serde_yaml_ng::from_str(text)
+        .map_err(|e| vec![tab_in(text, file).unwrap_or_else(|| yaml_error(file, &e))])?;
+    let mut reader = Reader { text, places: Positions::new(text), file, errors: Vec::new() };
     let pack = reader.pack(raw);
     reader.errors.sort_by_key(|e| (e.line, e.column));
     if reader.errors.is_empty() { Ok(pack) } else { Err(reader.errors) }
@@ -61,6 +82,7 @@ pub(crate) fn read(text: &str, file: &str) -> Result<Pack, Vec<PolicyError>> {
 
 struct Reader<'a> {
     text: &'a str,
+    places: Positions<'a>,
     file: &'a str,
     errors: Vec<PolicyError>,
 }
@@ -112,13 +134,13 @@ impl Reader<'_> {
             ];
             let mut given = given.into_iter().filter_map(|(kind, key, value)| value.map(|v| (kind, key, v)));
             let (Some((kind, key, value)), None) = (given.next(), given.next()) else {
-                let here = of_item(self.text, "allow", index, "-");
+                let here = self.places.of_item("allow", index, "-");
                 let hint = "one of ip, cidr, session, account, api-key, fingerprint, header, and a reason";
                 self.tell(here, "an entry of the allow list names one thing".into(), Some(hint.into()));
                 continue;
             };
             if let Err(bad) = list.push(AllowEntry { kind, value, reason: entry.reason }) {
-                let here = of_item(self.text, "allow", index, key);
+                let here = self.places.of_item("allow", index, key);
                 self.tell(here, format!("`{}` is not an address or network", bad.value), None);
             }
         }
@@ -186,7 +208,7 @@ impl Reader<'_> {
 
     fn check_id(&mut self, list: &str, index: usize, id: &str, taken: bool) {
         let fits = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
-        let here = of_item(self.text, list, index, "id");
+        let here = self.places.of_item(list, index, "id");
         if id.is_empty() || !id.bytes().all(fits) {
             self.tell(here, "an id has letters, digits, `-`, `_` and `.`".into(), None);
         } else if taken {
@@ -219,6 +241,15 @@ fn at(file: &str, (line, column): (usize, usize), message: String, hint: Option<
 /// FNV-1a: names what a pack says, for people to compare; not for security.
 fn digest(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// A line that is indented with a tab, which YAML takes for no indentation.
+fn tab_in(text: &str, file: &str) -> Option<PolicyError> {
+    let is_tab = |l: &str| l.trim_start_matches(' ').starts_with('\t') && !l.trim().is_empty();
+    let (line, n) = text.lines().zip(1..).find(|(l, _)| is_tab(l))?;
+    let column = line.len() - line.trim_start_matches(' ').len() + 1;
+    let hint = Some("YAML is indented with spaces".to_owned());
+    Some(at(file, (n, column), "a tab stands here".to_owned(), hint))
 }
 
 fn yaml_error(file: &str, error: &serde_yaml_ng::Error) -> PolicyError {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use sidetap_model::rows::{Subject, SubjectPart};
-use sidetap_model::{Mode, SubjectKind, of_item};
+use sidetap_model::{Mode, SubjectKind};
 
 use super::Reader;
 use super::raw::{RawMatch, RawRequest};
@@ -160,7 +160,7 @@ impl Reader<'_> {
     }
 
     fn subject(&mut self, index: usize, raw: RawMatch) -> Option<Subject> {
-        let here = of_item(self.text, "requests", index, "match");
+        let here = self.places.of_item("requests", index, "match");
         let address = match raw.address.as_deref().map(|a| parse_net(a).ok_or(a)) {
             Some(Ok(net)) if net.prefix_len() == net.max_prefix_len() => {
                 Some((SubjectKind::Ip, net.addr().to_string()))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sidetap_model::{Decoy, Mode, Rate, SubjectKind, Tag, of_item};
+use sidetap_model::{Decoy, Mode, Rate, SubjectKind, Tag};
 
 use super::Reader;
 use super::raw::{OneOrMore, RawDecoy, RawEscalation, RawPrefix, RawRule};
@@ -151,7 +151,7 @@ impl Reader<'_> {
         let how =
             self.how(list, raw.rate.as_deref(), raw.delay.as_deref(), raw.decoy, raw.tag, raw.countries);
         if responses.iter().flatten().any(|r| *r == Response::GeoFence) && how.countries.is_empty() {
-            let here = of_item(self.text, "rules", index, "response");
+            let here = self.places.of_item("rules", index, "response");
             let hint = "those that are let through: `countries: [DE, AT]`";
             self.tell(here, "`geo-fence` needs `countries`".into(), Some(hint.into()));
         }
@@ -167,7 +167,7 @@ impl Reader<'_> {
             description: raw.description,
             references: raw.references,
             when: when?,
-            when_at: self.scalar(of_item(self.text, "rules", index, "when"), &raw.when),
+            when_at: self.scalar(self.places.of_item("rules", index, "when"), &raw.when),
             responses: responses?,
             ttl_s: ttl_s?,
             priority: raw.priority,
@@ -187,7 +187,7 @@ impl Reader<'_> {
 
     /// Where the parts of a rule stand that remarks are made of.
     fn parts_of(&self, index: usize) -> BTreeMap<&'static str, (usize, usize)> {
-        let of = |key: &str| of_item(self.text, "rules", index, key);
+        let of = |key: &str| self.places.of_item("rules", index, key);
         let nowhere = of("\u{0}");
         let within = [("hosts", "scope"), ("endpoints", "scope"), ("steps", "escalate")];
         let own =
@@ -205,7 +205,7 @@ impl Reader<'_> {
         (list, index): (&str, usize),
         raw: &OneOrMore,
     ) -> Option<Vec<Response>> {
-        let here = of_item(self.text, list, index, "response");
+        let here = self.places.of_item(list, index, "response");
         let mut responses: Vec<Response> = Vec::new();
         for name in raw.as_slice() {
             let response = self.response(here, name)?;
@@ -239,7 +239,7 @@ impl Reader<'_> {
     fn condition(&mut self, index: usize, text: &str) -> Option<Condition> {
         Condition::compile(text)
             .map_err(|e| {
-                let scalar = self.scalar(of_item(self.text, "rules", index, "when"), text);
+                let scalar = self.scalar(self.places.of_item("rules", index, "when"), text);
                 self.tell(scalar.place((e.line, e.column)), e.message, e.hint);
             })
             .ok()
@@ -264,7 +264,7 @@ impl Reader<'_> {
     ) -> Option<u64> {
         let Some(text) = text else {
             if acts {
-                let here = of_item(self.text, list, index, "id");
+                let here = self.places.of_item(list, index, "id");
                 let hint = format!("for example `ttl: {}`", format_ttl(3600));
                 self.tell(here, format!("rule `{id}` acts and has no `ttl`"), Some(hint));
                 return None;
@@ -277,7 +277,7 @@ impl Reader<'_> {
     fn span(&mut self, (list, index): (&str, usize), key: &str, text: &str) -> Option<u64> {
         parse_ttl(text)
             .map_err(|e| {
-                let here = of_item(self.text, list, index, key);
+                let here = self.places.of_item(list, index, key);
                 self.tell(here, e, Some("write 90s, 10m, 24h or 7d".into()));
             })
             .ok()
@@ -286,7 +286,7 @@ impl Reader<'_> {
     fn escalation(&mut self, index: usize, raw: RawEscalation) -> Option<Escalation> {
         let list = ("rules", index);
         let within_s = self.span(list, "within", &raw.within);
-        let here = of_item(self.text, "rules", index, "escalate");
+        let here = self.places.of_item("rules", index, "escalate");
         let mut steps = Vec::new();
         for step in &raw.steps {
             let response = match step.response.as_deref() {
@@ -317,7 +317,7 @@ impl Reader<'_> {
                 _ => match parts(text) {
                     Ok(parts) => choices.push(Choice::Parts(parts)),
                     Err(wrong) => {
-                        let here = of_item(self.text, "rules", index, "subjects");
+                        let here = self.places.of_item("rules", index, "subjects");
                         let names: Vec<&str> =
                             ["verdict", "prefix"].into_iter().chain(PARTS.map(|(name, _)| name)).collect();
                         let hint = match nearest(wrong, names.iter().copied()) {
@@ -341,7 +341,7 @@ impl Reader<'_> {
             v6: raw.v6.unwrap_or(default.v6),
         };
         if prefix.members < 2 || !(16..=31).contains(&prefix.v4) || !(32..=127).contains(&prefix.v6) {
-            let here = of_item(self.text, "rules", index, "prefix");
+            let here = self.places.of_item("rules", index, "prefix");
             let hint = "members is at least 2, v4 from 16 to 31, v6 from 32 to 127";
             self.tell(here, "no such prefix".into(), Some(hint.into()));
         }
@@ -366,7 +366,7 @@ impl Reader<'_> {
 
     /// The same in another list.
     pub(super) fn within_of(&self, list: &str, index: usize, part: &str, key: &str) -> (usize, usize) {
-        let of = |key: &str| of_item(self.text, list, index, key);
+        let of = |key: &str| self.places.of_item(list, index, key);
         let (nowhere, here) = (of("\u{0}"), of(key));
         if here == nowhere { of(part) } else { here }
     }
@@ -375,7 +375,7 @@ impl Reader<'_> {
         let text = raw?;
         let mode = text.parse().ok();
         if mode.is_none() {
-            let here = of_item(self.text, list, index, "mode");
+            let here = self.places.of_item(list, index, "mode");
             let names = Mode::ALL.map(Mode::name);
             let hint = format!("one of {}", names.join(", "));
             self.tell(here, format!("unknown mode `{text}`"), Some(hint));
@@ -393,7 +393,7 @@ impl Reader<'_> {
         countries: Vec<String>,
     ) -> How {
         let mut tell = |key: &str, message: String, hint: &str| {
-            let here = of_item(self.text, list, index, key);
+            let here = self.places.of_item(list, index, key);
             self.errors.push(super::at(self.file, here, message, Some(hint.to_owned())));
         };
         let rate = rate.and_then(|text| {

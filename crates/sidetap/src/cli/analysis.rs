@@ -55,7 +55,7 @@ pub(crate) struct AnalysisArgs {
     /// addresses, intelligence, anomaly
     #[arg(long, value_name = "PART", value_delimiter = ',', hide = true)]
     pub(crate) without: Vec<sidetap_bots::Without>,
-    /// Keep the results in this store
+    /// Keep the results in this store: a watch while it goes on, a replay at its end
     #[arg(long, value_name = "FILE")]
     pub(crate) store: Option<PathBuf>,
     /// The site's key for hashes of secrets; made if it is not there [default: hash.key under ~/.config/sidetap]

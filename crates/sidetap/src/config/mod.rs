@@ -5,6 +5,7 @@ mod error;
 mod intel;
 mod raw;
 mod reference;
+mod rescue;
 pub(crate) mod sso;
 mod told;
 mod words;
@@ -155,20 +156,47 @@ pub(crate) fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
     valid(file, text, read(file, text)?)
 }
 
-/// Reads a configuration without the connectors that cannot be made now; gives why they cannot. For emergencies: a certificate that is
-/// gone for one device must not keep the others from being emptied.
-pub(crate) fn load_what_works(named: Option<&Path>) -> Result<(Config, Vec<String>), ConfigError> {
-    let Err(e) = load(named) else { return load(named).map(|config| (config, Vec::new())) };
+/// What can be used of a configuration, for emergencies: a certificate that is gone for one device, or a table that is misspelt, must not keep
+/// the others from being emptied.
+pub(crate) struct Rescued {
+    pub(crate) config: Config,
+    /// What is wrong with it, where it could not be read as it stands.
+    pub(crate) error: Option<ConfigError>,
+    /// What of it is left out that devices are told by, and why.
+    pub(crate) without: Vec<String>,
+}
+
+/// Reads a configuration without the connectors that cannot be made now, and without what cannot be read.
+pub(crate) fn load_what_works(named: Option<&Path>) -> Result<Rescued, ConfigError> {
+    let error = match load(named) {
+        Ok(config) => return Ok(Rescued { config, error: None, without: Vec::new() }),
+        Err(e) => e,
+    };
     let file = named.unwrap_or(Path::new(DEFAULT_FILE));
-    let text = std::fs::read_to_string(file).map_err(|e| ConfigError::unreadable(file, &e))?;
-    let mut raw = read(file, &text)?;
-    let why: Vec<String> = raw.mitigation.prune().iter().map(ToString::to_string).collect();
-    // Names of connectors that are left out are those of none.
-    (raw.policy.dry_run, raw.policy.approve) = (None, None);
-    match valid(file, &text, raw) {
-        Err(_) if why.is_empty() => Err(e),
-        valid => valid.map(|config| (config, why)),
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let made = |mut raw: raw::File| {
+        let why: Vec<String> = raw.mitigation.prune().iter().map(ToString::to_string).collect();
+        // Names of connectors that are left out are those of none.
+        (raw.policy.dry_run, raw.policy.approve) = (None, None);
+        valid(file, &text, raw).map(|config| (config, why))
+    };
+    if let Ok((config, without)) = read(file, &text).and_then(made)
+        && !without.is_empty()
+    {
+        return Ok(Rescued { config, error: None, without });
     }
+    let (raw, mut without) = rescue::tables(&text);
+    let config = match made(raw) {
+        Ok((config, why)) => {
+            without.extend(why);
+            config
+        }
+        Err(e) => {
+            without.push(e.to_string());
+            parse(file, "")?
+        }
+    };
+    Ok(Rescued { config, error: Some(error), without })
 }
 
 fn read(file: &Path, text: &str) -> Result<raw::File, ConfigError> {

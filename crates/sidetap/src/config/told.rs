@@ -128,7 +128,7 @@ fn shown(path: &[&str], at: usize, text: &str) -> Option<String> {
     (safe != text).then(|| quoted(&safe))
 }
 
-fn is_secret(path: &[&str]) -> bool {
+pub(super) fn is_secret(path: &[&str]) -> bool {
     path.last().is_some_and(|key| is_named(key))
 }
 

@@ -1,12 +1,20 @@
 //! What serde says of a value, in words of the file: which key, what is wrong with it, how to write it.
 
 use super::error::nearest;
+use super::told::is_secret;
 
 /// What is wrong with the value at byte `start` of `text`, up to `end`; nothing where serde's own words must do.
 pub(super) fn of_value(message: &str, text: &str, start: usize, end: usize) -> Option<String> {
     let key = key_at(text, start)?;
     let written = text.get(start..end).unwrap_or_default().trim();
-    let written: &str = if written.is_empty() || written.contains('\n') { "this" } else { written };
+    let secret = key != "tokens" && is_secret(&[key]);
+    if secret && message.starts_with("string values must be quoted") {
+        return Some(format!(
+            "{key}: a credential is named, not written here: `{{ file = \"PATH\" }}` or `{{ env = \"NAME\" }}`"
+        ));
+    }
+    let unshown = secret || written.is_empty() || written.contains('\n');
+    let written: &str = if unshown { "this" } else { written };
     let why = reason(message, key, written)?;
     Some(format!("{key}: {why}"))
 }
@@ -98,6 +106,26 @@ mod tests {
         let message = parse(std::path::Path::new("c"), text).unwrap_err().to_string();
         assert!(!message.contains("expected"), "words of serde's: {message}");
         message
+    }
+
+    #[test]
+    fn a_credential_that_is_written_here_is_not_repeated() {
+        for text in [
+            "[sso]\nclient_secret = \"S3CRET-of-the-site\"\n",
+            "[sso]\nclient_secret = S3CRET-of-the-site\n",
+            "[sso]\nclient_secret = [\"S3CRET-of-the-site\"]\n",
+            "[[mitigation.cloudflare]]\ntoken = \"S3CRET-of-the-site\"\n",
+            "[[mitigation.crowdsec]]\npassword = S3CRET-of-the-site\n",
+            "[[mitigation.webhook]]\nsecret = { S3CRET = 1 }\n",
+            "[[mitigation.alerts.sink]]\nurl_secret = \"https://hooks.example/S3CRET\"\n",
+        ] {
+            let said = parse(std::path::Path::new("c"), text).unwrap_err().to_string();
+            assert!(!said.contains("S3CRET"), "{said}");
+            assert!(
+                said.contains("a credential is named, not written here: `{ file = \"PATH\" }`"),
+                "{said}"
+            );
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use sidetap_model::Ts;
 use sidetap_model::rows::{CampaignRow, EndpointRow, FindingRow, Member, RunData, SensitiveRow, VerdictRow};
+use sidetap_store::harm;
 
 use super::words::count;
 
@@ -101,7 +102,8 @@ pub(crate) fn by_class(run: &RunData) -> Vec<(&str, u64, u64)> {
 /// Campaigns, most harmful first.
 pub(crate) fn campaigns(run: &RunData) -> Vec<&CampaignRow> {
     let mut rows: Vec<_> = run.campaigns.iter().collect();
-    rows.sort_by(|a, b| b.score.cmp(&a.score).then(b.requests.cmp(&a.requests)).then(a.id.cmp(&b.id)));
+    let key = |c: &CampaignRow| harm(c.score, &c.outcome, c.requests, c.members.len() as u64);
+    rows.sort_by(|a, b| key(b).cmp(&key(a)).then_with(|| b.id.cmp(&a.id)));
     rows
 }
 

@@ -119,7 +119,8 @@ fn what_he_asks_next_is_deceived_slowed_and_told_to_the_application() {
 #[test]
 fn he_is_given_the_answer_that_policy_says() {
     let Some(s) = Scene::make("watch --enforce with an answer of policy's", &["envoy"]) else { return };
-    let (_device, config) = envoy(&s, 14);
+    let (start, config) = envoy(&s, 14);
+    let _device = start(&s);
     let config = format!("{config}script = \"sidetap-script\"\n");
     let nothing = "    response: deceive\n    decoy: {status: 404, content_type: application/json, body: '{\"items\":[]}'}\n    ttl: 1h\n";
     s.rule("nothing-here", nothing);

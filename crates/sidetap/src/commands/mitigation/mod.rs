@@ -22,7 +22,7 @@ use super::policy::{Policies, operator_is_unknown, policies, said};
 use super::source::Source;
 use crate::cli::{GlobalArgs, MitigationArgs, MitigationCommand, PushArgs, SourceArgs, UndoArgs};
 use crate::clock;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Rescued};
 use crate::exit::{Lost, Status};
 use crate::output::{Terminal, load_run, plain, print, warn};
 
@@ -37,7 +37,10 @@ pub(crate) use wanted::{Found, desired_of, selected, wanted_in};
 pub(crate) fn run(global: &GlobalArgs, args: &MitigationArgs) -> Result<Status> {
     let terminal = Terminal::of_stdout(global.color);
     if let MitigationCommand::Stop { reason } = &args.command {
-        let (mut config, without) = config::load_what_works(global.config.as_deref())?;
+        let Rescued { mut config, error, without } = config::load_what_works(global.config.as_deref())?;
+        if let Some(e) = error {
+            warn(&format!("{e}; the kill switch goes by what can be read of it"));
+        }
         without.iter().for_each(|why| warn(&format!("left as it is, and to be emptied by hand: {why}")));
         let done = stop(&mut config, &args.source, reason, &terminal)?;
         return if without.is_empty() {
@@ -524,6 +527,28 @@ mod tests {
         store.put_state(KILLED, b"ada").unwrap();
         at(dir.path(), &["resume"]).unwrap();
         assert!(store.state(KILLED).unwrap().is_none(), "the console's switch is the same one");
+
+        // A configuration that nobody can read as a whole is no reason to go on blocking.
+        for (wrong, comes_off) in [
+            ("[anlysis]\nworkers = 2\n", true),
+            ("[console]\nlisten = \"0.0.0.0:80\"\n", true),
+            ("[[mitigation.haproxi]]\nsocket = \"x\"\n", true),
+            ("[[mitigation.haproxy]]\nsocket = 7\n", true),
+            ("no toml\n", false),
+        ] {
+            at(dir.path(), &["resume"]).ok();
+            std::fs::write(dir.path().join("c.toml"), &text).unwrap();
+            at(dir.path(), &["resume"]).unwrap();
+            enforcer(&mut config, &source).unwrap().push(&told_again, clock::now(), &options);
+            assert!(lists());
+            std::fs::write(dir.path().join("c.toml"), format!("{text}{wrong}")).unwrap();
+            let whole = !wrong.contains("haprox") && comes_off;
+            assert_eq!(at(dir.path(), &["stop"]).is_ok(), whole, "{wrong}");
+            assert_eq!(lists(), !comes_off, "{wrong}");
+            assert!(dir.path().join("s.db.mitigation.json.stop").exists(), "{wrong}");
+        }
+        std::fs::write(dir.path().join("c.toml"), &text).unwrap();
+        at(dir.path(), &["resume"]).unwrap();
 
         // The switch of a store that is not there is seen by nobody.
         let typo = dir.path().join("typo.db").display().to_string();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 use sidetap_mitigation::{Desired, DesiredOptions, desired};
 use sidetap_model::rows::{RunData, VerdictRow};
-use sidetap_policy::{Campaigns, Known, Networks, Traffic, block_line, outermost};
+use sidetap_policy::{Campaigns, Decision, Known, Networks, Traffic, block_line, outermost};
 use sidetap_store::Store;
 
 use crate::clock;
@@ -51,18 +51,18 @@ impl Found<'_> {
         })
     }
 
-    /// Goes through all verdicts as the present policy decides them; each part with the rules that were named before.
+    /// Goes through all verdicts as the present policy decides them; each part with the rules that were named before, and with what was decided.
     fn each_decided(
         self,
         policies: &Policies,
         (known, campaigns): &(Known, Campaigns),
-        mut take: impl FnMut(Vec<Option<String>>, &[VerdictRow]),
+        mut take: impl FnMut(Vec<Option<String>>, &[VerdictRow], &[Decision]),
     ) -> Result<()> {
         let networks = self.networks(policies, known, campaigns)?;
         self.each(|mut part| {
             let before = part.iter().map(|v| v.policy.clone()).collect();
-            policies.set().apply_part(&mut part, campaigns, known, &networks);
-            take(before, &part);
+            let decided = policies.set().apply_part(&mut part, campaigns, known, &networks);
+            take(before, &part, &decided);
             Ok(())
         })
     }
@@ -78,20 +78,25 @@ struct Asked {
 impl Asked {
     fn of(found: Found<'_>, policies: &Policies, config: &Config, approving: &Approving) -> Result<Self> {
         let around = found.around(config)?;
-        let options = options_of(policies, config)?;
+        let mut options = options_of(policies, config)?;
         let mut desired = Desired { allow: options.allow.nets(), ..Desired::default() };
         let mut grounds = BTreeMap::new();
-        let mut take = |part: &[VerdictRow]| {
+        let mut take = |part: &[VerdictRow], decided: &[Decision]| {
             let from = desired.wants.len();
+            let held = part
+                .iter()
+                .zip(decided)
+                .filter_map(|(v, d)| Some((v.id.clone(), d.held.as_ref()?.to_string())));
+            options.holds = held.collect();
             desired.add(part, &options);
             let asking = desired.wants.iter().skip(from).filter(|w| approving.ask && approving.asks(w));
             let asking: BTreeSet<&str> = asking.map(|w| w.verdict.as_str()).collect();
             let asking = part.iter().filter(|v| asking.contains(v.id.as_str()));
             grounds.extend(asking.map(|v| (v.id.clone(), Ground::of(v))));
         };
-        found.each_decided(policies, &around, |_, part| take(part))?;
+        found.each_decided(policies, &around, |_, part, decided| take(part, decided))?;
         let traffic = around.0.traffic;
-        take(&policies.set().standing(options.now, traffic.as_ref()));
+        take(&policies.set().standing(clock::now(), traffic.as_ref()), &[]);
         desired.rank();
         Ok(Asked { desired, grounds, traffic })
     }
@@ -150,7 +155,7 @@ pub(crate) fn selected(
         })?;
         return Ok(ids);
     }
-    found.each_decided(rules, &found.around(config)?, |before, now| {
+    found.each_decided(rules, &found.around(config)?, |before, now, _| {
         let named = before.iter().zip(now);
         let named = named.filter(|(was, v)| was.as_deref() == policy || v.policy.as_deref() == policy);
         ids.extend(named.map(|(_, v)| v.id.clone()));
@@ -179,5 +184,6 @@ fn options_of(policies: &Policies, config: &Config) -> Result<DesiredOptions> {
         max_age_s: config.mitigation.max_age_s()?,
         allow: policies.set().allow().clone(),
         origins: policies.set().origins().clone(),
+        holds: BTreeMap::new(),
     })
 }

@@ -4,9 +4,10 @@ mod campaigns;
 mod forget;
 mod keep;
 mod times;
+mod verdicts;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -26,6 +27,7 @@ use sidetap_store::{Store, run_id};
 use self::campaigns::Heard;
 use self::forget::Forgotten;
 use self::times::KeptTimes;
+use self::verdicts::Verdicts;
 use super::act::Actor;
 use super::batch::Batch;
 use super::deeds::Deeds;
@@ -77,7 +79,7 @@ pub(super) struct Acting {
     alerter: Option<Alerter>,
     mode: Mode,
     reconcile: Duration,
-    verdicts: BTreeMap<String, VerdictRow>,
+    verdicts: Verdicts,
     forgotten: u64,
     known: Known,
     heard: Heard,
@@ -134,6 +136,14 @@ impl Actors {
             return Ok(Actors::Here(Box::new(acting)));
         }
         Ok(Actors::Beside(Actor::start(global, args)?))
+    }
+
+    /// Whether anything rests on what campaigns come to: a device, people who are told, what is stored, or rules that somebody wrote.
+    pub(super) fn ask_campaigns(&self) -> bool {
+        match self {
+            Actors::Here(acting) => acting.store.is_some() || acting.config.policy.path.is_some(),
+            Actors::Beside(_) => true,
+        }
     }
 }
 
@@ -209,7 +219,7 @@ impl Acting {
             )?,
             mode: if enforce { Mode::Enforce } else { Mode::DryRun },
             reconcile: config.mitigation.reconcile()?,
-            verdicts: BTreeMap::new(),
+            verdicts: Verdicts::default(),
             forgotten: 0,
             known: Known::default(),
             heard: Heard::default(),
@@ -415,12 +425,10 @@ impl Acting {
         if first {
             let earlier =
                 look.earlier.into_iter().filter_map(|mut v| self.people.leaves(&mut v).then_some(v));
-            let earlier = earlier.map(|v| (v.id.clone(), v));
             let later = std::mem::take(&mut self.verdicts);
-            let own: Vec<String> = later.keys().cloned().collect();
+            let own: Vec<String> = later.ids().cloned().collect();
             self.verdicts = earlier.take(VERDICTS).chain(later).collect();
-            let named = self.verdicts.values().filter_map(|v| v.campaign.clone());
-            self.heard.recall(look.campaigns, named);
+            self.heard.recall(look.campaigns, &self.verdicts);
             self.judge_found(&own);
             let own: Vec<VerdictRow> = own.iter().filter_map(|id| self.verdicts.get(id).cloned()).collect();
             self.keep(&own);
@@ -443,7 +451,7 @@ impl Acting {
         let again = self.verdicts.values().filter(|v| held(v) || self.awaited.contains(&v.id));
         let mut again: Vec<VerdictRow> = again.cloned().collect();
         self.judge(&mut again);
-        self.verdicts.extend(again.into_iter().map(|v| (v.id.clone(), v)));
+        self.verdicts.extend(again);
     }
 
     /// Reads the policy again where its files changed, or where somebody asks; between two batches, so that one epoch is decided by
@@ -481,12 +489,12 @@ impl Acting {
     fn judge_all(&mut self) {
         let mut all: Vec<VerdictRow> = self.verdicts.values().cloned().collect();
         self.judge(&mut all);
-        self.verdicts = all.into_iter().map(|v| (v.id.clone(), v)).collect();
+        self.verdicts.extend(all);
     }
 
     /// Decides all of these together, so that addresses that lie close to one another can become a network.
     fn judge(&self, verdicts: &mut [VerdictRow]) {
-        self.policies.set().apply_among(verdicts, &self.heard.all, &self.known);
+        self.policies.set().apply_among(verdicts, self.heard.all(), &self.known);
     }
 
     /// Decides these verdicts; gives them with what was decided.
@@ -508,7 +516,7 @@ impl Acting {
                 announce(verdict);
             }
         }
-        self.verdicts.extend(changed.iter().map(|v| (v.id.clone(), v.clone())));
+        self.verdicts.extend(changed.iter().cloned());
         if self.verdicts.len() > VERDICTS {
             self.forget(VERDICTS - GO, clock::now());
         }
@@ -533,7 +541,7 @@ impl Acting {
         ranks.sort_unstable();
         let go = ranks.get(left..).unwrap_or_default();
         let blind = go.iter().filter(|(Reverse((acts, ..)), _)| *acts).count();
-        go.iter().for_each(|(_, id)| _ = self.verdicts.remove(id));
+        go.iter().for_each(|(_, id)| self.verdicts.remove(id));
         self.forgotten += blind as u64;
         if blind > 0 {
             warn(&format!(
@@ -552,7 +560,7 @@ impl Acting {
             Ok(wanted) => wanted,
             Err(e) => return self.lost.say(format!("{e:#}")),
         };
-        let unknown = self.before.iter().filter(|id| !self.verdicts.contains_key(*id));
+        let unknown = self.before.iter().filter(|id| !self.verdicts.contains_key(id));
         wanted.keep = unknown.cloned().collect();
         let store = self.store.as_mut().map(|(store, ..)| store);
         let approving = Approving::of(&self.config, store.as_deref(), self.mode == Mode::Enforce);

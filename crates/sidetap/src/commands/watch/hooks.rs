@@ -37,6 +37,8 @@ pub(super) struct LiveHooks {
     sender: SyncSender<Batch>,
     live: LiveStats,
     view: View,
+    /// Whether verdicts come with what their campaigns come to.
+    campaigns: bool,
     waiting: VecDeque<Batch>,
     shed: u64,
     state: Option<StateWriter>,
@@ -137,6 +139,7 @@ impl LiveHooks {
             sender,
             live,
             view: View::default(),
+            campaigns: false,
             waiting: VecDeque::new(),
             shed: 0,
             state: None,
@@ -151,6 +154,12 @@ impl LiveHooks {
     /// The same, and what is done to devices is shown on a terminal.
     pub(super) fn showing(mut self, deeds: Deeds) -> Self {
         self.view = self.view.with(deeds);
+        self
+    }
+
+    /// The same, and verdicts come with what their campaigns come to, where that is asked.
+    pub(super) fn with_campaigns(mut self, asked: bool) -> Self {
+        self.campaigns = asked;
         self
     }
 
@@ -314,6 +323,10 @@ impl Hooks for LiveHooks {
             self.waiting.push_back(Batch::Forgot { forgot });
             self.hand_on();
         }
+    }
+
+    fn wants_campaigns(&mut self) -> bool {
+        self.campaigns
     }
 
     fn wants_found(&mut self) -> bool {

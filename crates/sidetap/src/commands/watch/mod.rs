@@ -92,10 +92,12 @@ pub(crate) fn run(global: &GlobalArgs, args: &WatchArgs) -> Result<Status> {
     let stop = Stop::on_signals_and_hangups()?;
     let console = console.map(|bound| bound.start(stop.clone())).transpose()?;
     let deeds = Deeds::default();
+    let campaigns = actors.ask_campaigns();
     let enforcement = Enforcement::start(actors, stop.clone(), deeds.clone())?;
     let until = args.duration.map(|d| started + d.0);
     let mut hooks = LiveHooks::new(stop.clone(), until, enforcement.sender(), live)
         .showing(deeds)
+        .with_campaigns(campaigns)
         .keeping(plan.state.clone())?
         .saving(keeping)?;
     if let (Some(cells), Some(store)) = (&plan.cells, &plan.store) {

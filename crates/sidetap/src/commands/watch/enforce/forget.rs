@@ -78,9 +78,9 @@ impl Acting {
                 return false;
             }
         };
-        let known: Vec<String> = self.verdicts.keys().cloned().collect();
+        let known: Vec<String> = self.verdicts.ids().cloned().collect();
         for who in asked {
-            self.verdicts.retain(|_, v| leaves(v, who.kind, &who.value));
+            self.verdicts.retain(|v| leaves(v, who.kind, &who.value));
             self.known.history.forget(who.kind, &who.value);
             self.people.last = who.seq;
             self.people.late.push(who.clone());

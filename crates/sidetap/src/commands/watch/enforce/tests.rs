@@ -70,12 +70,12 @@ fn who_was_convicted_since_the_store_was_looked_at_is_decided_again_and_nobody_e
     let mut v = crate::report::fixture::run().verdicts.remove(0);
     v.response = "unset".to_owned();
     for id in ["old", "new"] {
-        acting.verdicts.insert(id.to_owned(), VerdictRow { id: id.to_owned(), ..v.clone() });
+        acting.verdicts.put(VerdictRow { id: id.to_owned(), ..v.clone() });
     }
     acting.awaited.insert("new".to_owned());
     acting.judge_again();
-    assert_eq!(acting.verdicts["old"].response, "unset");
-    assert_ne!(acting.verdicts["new"].response, "unset");
+    assert_eq!(acting.verdicts.get("old").unwrap().response, "unset");
+    assert_ne!(acting.verdicts.get("new").unwrap().response, "unset");
     let strong = |n: u64| VerdictRow {
         id: format!("s{n}"),
         score: 99,
@@ -84,14 +84,14 @@ fn who_was_convicted_since_the_store_was_looked_at_is_decided_again_and_nobody_e
         ttl_s: 3_600,
         ..v.clone()
     };
-    acting.verdicts.extend((0..3).map(strong).map(|v| (v.id.clone(), v)));
+    acting.verdicts.extend((0..3).map(strong));
     acting.forget(2, clock::now());
     assert_eq!(
         (acting.verdicts.len(), acting.forgotten),
         (2, 1),
         "what no longer asks for anything goes first"
     );
-    assert!(acting.verdicts.keys().all(|id| id.starts_with('s')));
+    assert!(acting.verdicts.ids().all(|id| id.starts_with('s')));
 }
 
 /// What was decided holds whole as long as the response does: a dry run stays one, a narrow subject narrow.
@@ -177,7 +177,7 @@ fn a_restart_goes_on_with_the_next_step_and_with_what_holds() {
     std::fs::write(at("policy.yaml"), rule.replace("rate-limit", "alert").replace("block", "tarpit"))
         .unwrap();
     let last = begin(start.plus(2_000_000_000));
-    assert_ne!(last.verdicts["v-1"].response, "block", "by other rules it is decided anew");
+    assert_ne!(last.verdicts.get("v-1").unwrap().response, "block", "by other rules it is decided anew");
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn a_verdict_that_the_store_did_not_take_is_kept_later() {
     assert!(kept("one") && !kept("forgotten"));
     // What comes late keeps no device waiting: it is written after they are told.
     acting.unkept.insert("late".to_owned());
-    acting.verdicts.insert("late".to_owned(), verdict("late"));
+    acting.verdicts.put(verdict("late"));
     let decided = acting.decide(vec![verdict("new")]);
     assert!(acting.keep_at_once(&decided) && kept("new") && !kept("late"));
     acting.again = Instant::now();
@@ -382,4 +382,60 @@ fn who_came_first_is_decided_by_what_his_campaign_came_to() {
     assert_eq!(hear("203.0.113.3", 3), (2, 3), "those of before too");
     assert_eq!(hear("203.0.113.3", 3), (0, 3), "once");
     assert_eq!(hear("203.0.113.1", 2), (0, 3), "nobody is let go");
+}
+
+/// However much is remembered, a batch costs what it brings: the rest is not gone through.
+#[test]
+fn a_batch_looks_at_those_alone_whose_campaigns_it_speaks_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut acting = acting_by(dir.path(), "    when: campaign_size >= 3\n");
+    let model = crate::report::fixture::run().campaigns.remove(0);
+    let gist = |n: u64, members: u64| {
+        let row = sidetap_model::rows::CampaignRow { id: format!("c{n}"), ..model.clone() };
+        sidetap_model::rows::CampaignGist { row, members }
+    };
+    let one = convicted("203.0.113.1");
+    let v = |n: u64, campaign: u64| VerdictRow {
+        id: format!("v-{n}"),
+        campaign: Some(format!("c{campaign}")),
+        response: "none".to_owned(),
+        ..one.clone()
+    };
+    let many = 400;
+    acting.verdicts.extend((0..many).map(|n| v(n, n)));
+    let mut take_in = |verdicts: Vec<VerdictRow>, campaigns: Vec<sidetap_model::rows::CampaignGist>| {
+        let mut changed = Vec::new();
+        acting.take_in(Batch::Said { verdicts, campaigns }, &mut changed);
+        acting.decide(changed);
+        let grown = acting.judge_grown().len();
+        (grown, acting.verdicts.take_seen(), acting.heard.all().len())
+    };
+    let (_, seen, known) = take_in(Vec::new(), (0..many).map(|n| gist(n, 1)).collect());
+    assert_eq!((seen, known), (400, 400));
+    assert_eq!(take_in(vec![v(many, 7)], vec![gist(7, 3)]), (1, 2, 400), "he came first, and is blocked now");
+    // His campaign became part of another, and nobody speaks of it any more.
+    assert_eq!(take_in(vec![v(8, 7)], vec![gist(7, 4)]).1, 3);
+    assert!(acting.heard.all().get("c8").is_none() && acting.heard.all().get("c9").is_some());
+    assert_eq!(acting.heard.all().len(), 399);
+}
+
+/// What campaigns come to is asked where something rests on it: a device, somebody who is told, a store, or rules of one's own.
+#[test]
+fn campaigns_are_asked_for_where_something_rests_on_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let pack =
+        "version: 1\nrules:\n  - id: it\n    when: campaign_size >= 3\n    response: block\n    ttl: 1h\n";
+    std::fs::write(dir.path().join("policy.yaml"), pack).unwrap();
+    let asked = |text: &str, store: bool| {
+        let file = dir.path().join("c.toml");
+        std::fs::write(&file, text.replace("DIR", &dir.path().display().to_string())).unwrap();
+        let config = crate::config::load(Some(&file)).unwrap();
+        let store = store.then(|| dir.path().join("s.db"));
+        let key = HashKey::from_bytes([7; 16]);
+        let acting = Acting::new(&config, store.as_deref(), &key, clock::now(), &[], false).unwrap();
+        Actors::Here(Box::new(acting)).ask_campaigns()
+    };
+    assert!(!asked("", false));
+    assert!(asked("", true));
+    assert!(asked("[policy]\npath = \"DIR/policy.yaml\"\n", false));
 }

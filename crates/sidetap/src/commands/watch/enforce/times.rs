@@ -81,7 +81,7 @@ impl Acting {
         };
         let mut again: Vec<VerdictRow> = self.verdicts.values().filter(|v| !stays(v)).cloned().collect();
         self.judge(&mut again);
-        self.verdicts.extend(again.into_iter().map(|v| (v.id.clone(), v)));
+        self.verdicts.extend(again);
     }
 
     /// Forgets how often those were acted against who are forgotten.
