@@ -58,7 +58,9 @@ pub use items::{
 };
 pub use journal::AuditRow;
 pub use limits::Limits;
-pub use lists::{ACTIONS, AUDIT, CAMPAIGNS, CHANGES, ENDPOINTS, FINDINGS, MEMBERS, SENSITIVE, VERDICTS};
+pub use lists::{
+    ACTIONS, AUDIT, CAMPAIGNS, CHANGES, ENDPOINTS, FINDINGS, MEMBERS, SENSITIVE, VERDICTS, harm,
+};
 pub use load::RunInfo;
 pub use news::{Marks, News};
 pub use open::Store;

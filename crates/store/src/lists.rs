@@ -1,5 +1,7 @@
 //! What can be listed.
 
+use std::collections::BTreeMap;
+
 use rusqlite::Row;
 use rusqlite::types::Value;
 use sidetap_model::Ts;
@@ -128,6 +130,28 @@ pub static FINDINGS: List = List {
     default_sort: "severity",
 };
 
+/// What of an outcome is the gravest: what was taken, or changed, and is not given back by itself.
+const GRAVE: [&str; 4] = ["accounts-taken", "tokens-accepted", "transfers-made", "changes-made"];
+
+/// How harmful a campaign is against others, the greatest first: its harm, then what was taken, what succeeded, how much was sent by how
+/// many. The list of campaigns is in this order too.
+pub fn harm(
+    score: u8,
+    outcome: &BTreeMap<String, u64>,
+    requests: u64,
+    members: u64,
+) -> (u8, u64, u64, u64, u64) {
+    let came = |name: &str| outcome.get(name).copied().unwrap_or(0);
+    let grave = GRAVE.iter().fold(0, |sum: u64, name| sum.saturating_add(came(name)));
+    (score, grave, came("succeeded"), requests, members)
+}
+
+/// The same in SQL, as one text: cursors hold one value.
+const HARM: &str = r#"printf('%03d %015d %015d %015d %015d', n.score,
+    coalesce(n.brief ->> '$.outcome."accounts-taken"', 0) + coalesce(n.brief ->> '$.outcome."tokens-accepted"', 0)
+    + coalesce(n.brief ->> '$.outcome."transfers-made"', 0) + coalesce(n.brief ->> '$.outcome."changes-made"', 0),
+    coalesce(n.brief ->> '$.outcome.succeeded', 0), n.requests, n.members)"#;
+
 /// `GET /campaigns`.
 pub static CAMPAIGNS: List = List {
     from: "now_campaigns n LEFT JOIN notes o ON o.kind = 'campaign' AND o.id = n.id",
@@ -137,7 +161,7 @@ pub static CAMPAIGNS: List = List {
     ordered: false,
     words: Words::Search(Table::Campaigns, "n.id"),
     columns: &[
-        Column::of("score", "n.score", Integer).sorted(),
+        Column::of("score", "n.score", Integer).sorted().ordered_by(HARM),
         Column::of("last_seen", "n.last_seen", Time).sorted(),
         Column::of("first_seen", "n.first_seen", Time).sorted(),
         Column::of("detected_at", "n.detected_at", Time).sorted(),
@@ -488,4 +512,67 @@ pub(crate) fn text(row: &Row<'_>, n: usize) -> Result<String, StoreError> {
 
 pub(crate) fn unsigned(row: &Row<'_>, n: usize) -> Result<u64, StoreError> {
     Ok(row.get::<_, i64>(n)?.unsigned_abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use sidetap_model::rows::RunData;
+
+    use super::*;
+    use crate::query::Sort;
+
+    #[test]
+    fn campaigns_of_equal_harm_come_in_the_order_of_what_they_came_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(&dir.path().join("s.db")).unwrap();
+        // Ids say nothing: those of the worse ones stand before, behind and between.
+        let campaign = |(id, score, outcome, requests, members): (&str, u8, serde_json::Value, u64, u32)| {
+            let member = |n| json!({ "kind": "ip", "value": format!("203.0.113.{n}"), "first_seen": Ts(0), "requests": 1 });
+            let row = json!({
+                "id": id, "class": "credential-stuffing", "oat": [], "score": score, "phase": "online", "first_seen": Ts(0), "detected_at": Ts(0),
+                "last_seen": Ts(1), "requests": requests, "endpoints": [], "members": (0..members).map(member).collect::<Vec<_>>(),
+                "signature": {}, "outcome": outcome, "reasons": [],
+            });
+            serde_json::from_value::<CampaignRow>(row).unwrap()
+        };
+        let rows = [
+            ("h", 99, json!({ "accounts-taken": 12, "succeeded": 1 }), 10, 1),
+            ("b", 99, json!({ "accounts-taken": 9, "transfers-made": 1 }), 9_000, 1),
+            ("g", 99, json!({ "succeeded": 1_000 }), 20, 1),
+            ("c", 99, json!({ "succeeded": 999 }), 5_000, 1),
+            ("f", 99, json!({}), 5_000, 3),
+            ("d", 99, json!({}), 5_000, 2),
+            ("e", 99, json!({}), 400, 9),
+            ("a", 9, json!({ "accounts-taken": 100 }), 100_000, 9),
+        ];
+        let run = RunData { campaigns: rows.into_iter().rev().map(campaign).collect(), ..RunData::default() };
+        store.save_run(&run, Ts(1)).unwrap();
+        let order = ["h", "b", "g", "c", "f", "d", "e", "a"];
+        let ids = |rows: &[CampaignItem]| rows.iter().map(|r| r.id.clone()).collect::<Vec<_>>();
+        let all = store.campaign_list(&Wanted { limit: 100, ..Wanted::default() }).unwrap().rows;
+        assert_eq!(ids(&all), order);
+        let mut same = all.clone();
+        same.sort_by_key(|c| std::cmp::Reverse(harm(c.score, &c.outcome, c.requests, c.members)));
+        assert_eq!(ids(&same), order, "the same without SQL");
+        // Part by part, each once, from both ends.
+        for descending in [true, false] {
+            let sort = CAMPAIGNS.column("score").map(|by| Sort { by, descending });
+            let (mut seen, mut after) = (Vec::new(), None);
+            loop {
+                let part =
+                    store.campaign_list(&Wanted { limit: 3, sort, after, ..Wanted::default() }).unwrap();
+                seen.extend(ids(&part.rows));
+                after = part.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+            let mut told: Vec<&str> = order.to_vec();
+            if !descending {
+                told.reverse();
+            }
+            assert_eq!(seen, told);
+        }
+    }
 }

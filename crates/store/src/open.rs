@@ -86,18 +86,9 @@ impl Store {
     /// A file that is something else, or of a newer Sidetap, is refused and not touched.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         if path.exists() {
-            drop(Store::open_read_only(path)?);
+            drop(reader(path)?);
         }
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut connection = Connection::open_with_flags(path, flags).map_err(|e| open_error(path, e))?;
-        prepare(&connection).map_err(|e| open_error(path, e))?;
-        schema::migrate(&mut connection).map_err(|e| match e {
-            StoreError::Sql(e) => open_error(path, e),
-            other => other,
-        })?;
-        restrict(path);
+        let connection = made(path)?;
         let clock = functions(&connection)?;
         let store = Store::of(connection, path, clock);
         store.bind()?;
@@ -114,18 +105,14 @@ impl Store {
         }
     }
 
-    /// Opens a store that exists, to read only.
+    /// Opens a store that exists, to read only. One that was killed while it was made is made first, with nothing in it.
     pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
-        if !path.is_file() {
-            let detail = if path.exists() { "not a file" } else { "no such file" }.to_owned();
-            return Err(StoreError::Open { path: path.display().to_string(), detail });
+        let (mut connection, blank) = reader(path)?;
+        if blank {
+            drop(connection);
+            drop(made(path)?);
+            connection = reader(path)?.0;
         }
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags).map_err(|e| open_error(path, e))?;
-        connection.busy_timeout(BUSY)?;
-        // Sorted rows wait in memory: a confined process has no other place, and what a store holds goes to none.
-        connection.pragma_update(None, "temp_store", "MEMORY")?;
-        check(&connection, path)?;
         let clock = functions(&connection)?;
         Ok(Store::of(connection, path, clock))
     }
@@ -170,6 +157,35 @@ impl Store {
     }
 }
 
+/// Makes what a store needs where it is not there, or is of an older schema.
+fn made(path: &Path) -> Result<Connection, StoreError> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(|e| open_error(path, e))?;
+    prepare(&connection).map_err(|e| open_error(path, e))?;
+    schema::migrate(&mut connection).map_err(|e| match e {
+        StoreError::Sql(e) => open_error(path, e),
+        other => other,
+    })?;
+    restrict(path);
+    Ok(connection)
+}
+
+/// A connection that reads a file which is a store, and whether nothing was written to it yet.
+fn reader(path: &Path) -> Result<(Connection, bool), StoreError> {
+    if !path.is_file() {
+        let detail = if path.exists() { "not a file" } else { "no such file" }.to_owned();
+        return Err(StoreError::Open { path: path.display().to_string(), detail });
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(|e| open_error(path, e))?;
+    connection.busy_timeout(BUSY)?;
+    // Sorted rows wait in memory: a confined process has no other place, and what a store holds goes to none.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    let blank = check(&connection, path)?;
+    Ok((connection, blank))
+}
+
 fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -195,20 +211,21 @@ fn functions(connection: &Connection) -> Result<Arc<AtomicI64>, rusqlite::Error>
     Ok(clock)
 }
 
-/// Whether the file is a store of a known schema. An empty file is one that is not written yet.
-fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+/// Looks whether the file is a store of a known schema, and says whether it is one to which nothing was written yet: a file without a
+/// page, or with a first one that says nothing, which is what a store is until its schema is written as a whole.
+fn check(connection: &Connection, path: &Path) -> Result<bool, StoreError> {
     let name = path.display().to_string();
-    let number = |pragma: &str| connection.pragma_query_value(None, pragma, |r| r.get::<_, i64>(0));
-    let application = number("application_id").map_err(|e| open_error(path, e))?;
-    let pages = number("page_count").map_err(|e| open_error(path, e))?;
-    if application != APPLICATION_ID && pages > 0 {
+    let asked = |sql: &str| connection.query_row(sql, [], |r| r.get::<_, i64>(0));
+    let number = |sql: &str| asked(sql).map_err(|e| open_error(path, e));
+    let (application, found) = (number("PRAGMA application_id")?, number("PRAGMA user_version")?);
+    let blank = application == 0 && found == 0 && number("SELECT count(*) FROM sqlite_schema")? == 0;
+    if application != APPLICATION_ID && !blank {
         return Err(StoreError::Foreign { path: name });
     }
-    let found = number("user_version").map_err(|e| open_error(path, e))?;
     if found > SCHEMA {
         return Err(StoreError::Newer { path: name, found, known: SCHEMA });
     }
-    Ok(())
+    Ok(blank)
 }
 
 fn open_error(path: &Path, error: rusqlite::Error) -> StoreError {
@@ -235,6 +252,25 @@ pub(crate) fn restrict(_: &Path) {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_store_that_was_killed_while_it_was_made_is_an_empty_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (none, first) = (dir.path().join("none.db"), dir.path().join("first.db"));
+        File::create(&none).unwrap();
+        prepare(&Connection::open(&first).unwrap()).unwrap();
+        assert!(first.metadata().unwrap().len() > 0, "a page is written before the schema is");
+        for path in [none, first] {
+            let store = Store::open_read_only(&path).unwrap();
+            assert_eq!(store.state("hash-key").unwrap(), None);
+            assert_eq!(store.allowed(Ts(0)).unwrap(), []);
+            assert!(store.campaign_list(&crate::Wanted::default()).unwrap().rows.is_empty());
+            drop(Store::open_checked(&path).unwrap());
+        }
+        let other = dir.path().join("other.db");
+        Connection::open(&other).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
+        assert!(matches!(Store::open_read_only(&other), Err(StoreError::Foreign { .. })));
+    }
 
     #[test]
     fn a_reader_needs_no_place_for_what_it_sorts() {

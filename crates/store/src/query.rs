@@ -15,6 +15,8 @@ pub struct Column {
     pub name: &'static str,
     /// How SQL reads it.
     sql: &'static str,
+    /// By what SQL orders by it, where that tells rows apart that are equal in it.
+    order: Option<&'static str>,
     /// What is in it.
     pub kind: ColumnKind,
     /// Whether the list can be in its order.
@@ -45,22 +47,27 @@ pub enum ColumnKind {
 impl Column {
     /// A word to filter by.
     pub(crate) const fn text(name: &'static str, sql: &'static str) -> Self {
-        Column { name, sql, kind: ColumnKind::Text, sortable: false, at: false }
+        Column { name, sql, order: None, kind: ColumnKind::Text, sortable: false, at: false }
     }
 
     /// Several words to filter by.
     pub(crate) const fn set(name: &'static str, sql: &'static str) -> Self {
-        Column { name, sql, kind: ColumnKind::Set, sortable: false, at: false }
+        Column { name, sql, order: None, kind: ColumnKind::Set, sortable: false, at: false }
     }
 
     /// Something of this kind.
     pub(crate) const fn of(name: &'static str, sql: &'static str, kind: ColumnKind) -> Self {
-        Column { name, sql, kind, sortable: false, at: false }
+        Column { name, sql, order: None, kind, sortable: false, at: false }
     }
 
     /// The same, and the list can be in its order.
     pub(crate) const fn sorted(self) -> Self {
         Column { sortable: true, ..self }
+    }
+
+    /// The same, and equal ones are in an order that says more than their ids do: `order` begins with the column.
+    pub(crate) const fn ordered_by(self, order: &'static str) -> Self {
+        Column { order: Some(order), ..self }
     }
 
     /// The same, and rows are found by its values as places.
@@ -248,7 +255,7 @@ impl Store {
         if more && list.ordered {
             conditions.leave_to_the_order(fixed.len());
         }
-        let (by, id) = (sort.by.sql, list.id);
+        let (by, id) = (sort.by.order.unwrap_or(sort.by.sql), list.id);
         if let Some(place) = &wanted.after {
             let than = if sort.descending { '<' } else { '>' };
             conditions.push(format!("({by}, {id}) {than} (?, ?)"), [place.value.clone(), place.id.clone()]);
