@@ -121,3 +121,15 @@ async fn hostile_text_is_answered_as_data_that_no_browser_takes_for_a_page() {
     assert!(csv.has("content-type: text/csv") && csv.has("content-disposition: attachment"), "{}", csv.head);
     assert!(csv.has("x-content-type-options: nosniff") && csv.body.contains("<script>"), "{}", csv.head);
 }
+
+#[tokio::test]
+async fn the_first_page_is_the_consoles_or_says_that_it_was_not_built() {
+    let served = serve().await;
+    for path in ["/", "/campaigns"] {
+        let answer = served.get(path).await;
+        assert!(answer.status == 200 && answer.has("content-type: text/html"), "{path}: {}", answer.head);
+        let built = sidetap_console::Console::has_pages();
+        let of = if built { "<div id=\"root\">" } else { "built without the pages" };
+        assert!(answer.body.contains(of), "{path}: {}", answer.body);
+    }
+}

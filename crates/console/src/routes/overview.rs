@@ -9,7 +9,7 @@ use sidetap_model::rows::{Summary, TrafficPoint};
 use sidetap_model::{ActionRow, Ts};
 use sidetap_store::{
     CAMPAIGNS, CHANGES, CampaignItem, Change, EndpointItem, FindingCounts, RiskBands, Sort, Store, Totals,
-    Wanted,
+    Wanted, harm,
 };
 
 use super::health::{Health, health_of};
@@ -105,7 +105,8 @@ async fn overview(State(app): State<App>) -> Result<Json<Overview>, Problem> {
         let recent = Wanted { limit: 50, sort: latest, ..Wanted::default() };
         let mut campaigns = store.campaign_list(&recent)?.rows;
         // Equal ones as the list has them.
-        campaigns.sort_by(|a, b| b.score.cmp(&a.score).then_with(|| b.id.cmp(&a.id)));
+        let key = |c: &CampaignItem| harm(c.score, &c.outcome, c.requests, c.members);
+        campaigns.sort_by(|a, b| key(b).cmp(&key(a)).then_with(|| b.id.cmp(&a.id)));
         campaigns.truncate(FEW);
         let findings = store.finding_counts()?;
         Ok(Overview {

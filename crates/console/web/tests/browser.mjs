@@ -45,13 +45,13 @@ async function serve(store) {
   });
 }
 
-/** Fills a store, serves it and opens a browser. */
-export async function start() {
+/** Fills a store with the sample, or with nothing, serves it and opens a browser. */
+export async function start({ filled = true } = {}) {
   dir = mkdtempSync(join(tmpdir(), "sidetap-console-"));
   const store = join(dir, "sidetap.db");
   const attack = join(dir, "hostile.pcap");
-  writeFileSync(attack, capture(hostile(), Date.UTC(2026, 9, 13, 9, 5) / 1000));
-  for (const [name, file] of [["sample", join(repository, "pcaps/sample.pcap.zst")], ["hostile", attack]]) {
+  writeFileSync(attack, capture(filled ? hostile() : [], Date.UTC(2026, 9, 13, 9, 5) / 1000));
+  for (const [name, file] of [...(filled ? [["sample", join(repository, "pcaps/sample.pcap.zst")]] : []), ["hostile", attack]]) {
     const replay = spawnSync(binary, ["replay", file, "--store", store, "--out", join(dir, name), "--hash-key", join(dir, "key")], { cwd: dir, encoding: "utf8" });
     assert.equal(replay.status, 0, replay.stderr);
   }
@@ -101,6 +101,13 @@ export async function looks(name) {
   );
   const told = found.violations.map((one) => `${one.id}: ${one.nodes.slice(0, 2).map((node) => node.html.slice(0, 160)).join(" | ")}`);
   assert.deepEqual(told, [], `accessibility of ${name}`);
+}
+
+/** Makes the administrator, without looking at the pages that do. */
+export async function enter() {
+  await page.goto(base);
+  const status = await page.evaluate(async (body) => (await fetch("/api/v1/setup", { method: "POST", headers: { "Content-Type": "application/json" }, body })).status, JSON.stringify({ token, name: "anna", password }));
+  assert.equal(status, 201);
 }
 
 /** What a press of this button downloads. */

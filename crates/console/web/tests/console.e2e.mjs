@@ -204,6 +204,17 @@ test("a finding is accepted for a time and leaves the list", async () => {
     const { work } = (await ask(`/findings?limit=100&q=`)).rows.find((row) => row.id === id);
     assert.deepEqual([work.status, work.note], ["open", note]);
   }
+  // What somebody begins to say stays while somebody else says something, and tells that.
+  const other = await page.context().newPage();
+  await other.goto(`${base}/findings/${id}`);
+  await other.getByLabel("Note").fill("Half a thought");
+  await page.getByLabel("Note").fill("Somebody else's");
+  await page.getByRole("button", { name: "Save" }).click();
+  await other.getByText(/^anna changed it meanwhile/).waitFor();
+  assert.equal(await other.getByLabel("Note").inputValue(), "Half a thought");
+  await other.getByRole("button", { name: "Show theirs" }).click();
+  assert.equal(await other.getByLabel("Note").inputValue(), "Somebody else's");
+  await other.close();
 });
 
 test("a rule that was taught to be no finding is taken back where it was taught", async () => {
@@ -305,6 +316,17 @@ test("a policy is checked while it is written, simulated and saved", async () =>
   assert.ok(await page.getByRole("button", { name: "Simulate on stored traffic" }).isDisabled());
   await page.getByLabel("The policy as YAML").fill(text("rate-limit"));
   await page.getByText("valid", { exact: true }).waitFor();
+  // What is not saved outlives other pages, a reload and the end of the session.
+  await go("/campaigns", "campaigns-meanwhile");
+  await page.getByRole("button", { name: "Log out" }).click();
+  await page.getByLabel("Name").fill("anna");
+  await page.getByLabel("Password").fill(password);
+  await page.getByRole("button", { name: "Log in" }).click();
+  await page.getByRole("button", { name: "Log out" }).waitFor();
+  await go("/policies?tab=edit", "policy-draft");
+  await page.getByText("This is what you wrote before and did not save.").waitFor();
+  assert.equal(await page.getByLabel("The policy as YAML").inputValue(), text("rate-limit"));
+  await page.getByText("valid", { exact: true }).waitFor();
   await page.getByRole("button", { name: "Simulate on stored traffic" }).click();
   await page.getByRole("heading", { name: "What it would have done" }).waitFor();
   await page.getByRole("heading", { name: /\d+ verdicts change against the present policy/ }).scrollIntoViewIfNeeded();
@@ -318,6 +340,7 @@ test("a policy is checked while it is written, simulated and saved", async () =>
   await page.getByRole("button", { name: "Save", exact: true }).click();
   await page.getByText(/Saved as version/).waitFor();
   assert.match(readFileSync(join(dir, "policy.yaml"), "utf8"), /slow-stuffing/);
+  assert.equal(await page.evaluate("Object.keys(sessionStorage).filter((key) => key.startsWith('sidetap.policy')).length"), 0);
   assert.ok((await ask("/policies")).rules.some((rule) => rule.id === "slow-stuffing"));
   await go("/policies?tab=versions", "versions");
   await page.getByText("Logins are slowed first").waitFor();
@@ -398,6 +421,37 @@ test("what policy asks for is pushed from a campaign, seen on the device, and un
   }
 });
 
+test("a role is changed once somebody says so, and a password is set for who forgot his", async () => {
+  await go("/settings?tab=users", "users");
+  await page.getByLabel("Name").fill("otto");
+  await page.getByLabel("First password").fill(password);
+  await page.getByRole("button", { name: "Create user" }).click();
+  const role = page.getByLabel("Role of otto");
+  await role.waitFor();
+  const roleOf = async () => (await ask("/users")).rows.find((row) => row.name === "otto").role;
+  await role.press("ArrowUp");
+  await page.getByRole("button", { name: "Change…" }).waitFor();
+  assert.equal(await roleOf(), "analyst", "an arrow key changes nothing");
+  await page.getByRole("button", { name: "Leave it" }).click();
+  assert.equal(await role.inputValue(), "analyst");
+  await role.selectOption("operator");
+  await page.getByRole("button", { name: "Change…" }).click();
+  await page.getByRole("heading", { name: "Make otto operator?" }).waitFor();
+  await page.getByRole("button", { name: "Change", exact: true }).click();
+  await page.getByText("Changed", { exact: true }).waitFor();
+  assert.equal(await roleOf(), "operator");
+  await page.getByRole("row").filter({ hasText: "otto" }).getByRole("button", { name: "Password…" }).click();
+  await looks("users-password");
+  await page.getByLabel("New password", { exact: true }).fill("another horse, another battery");
+  await page.getByRole("button", { name: "Set password" }).click();
+  await page.getByText(/^otto has the new password/).waitFor();
+  const log = (with_) => page.evaluate(async (with_) => (await fetch("/api/v1/session", { method: "POST", credentials: "omit", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ name: "otto", password: with_ }) })).status, with_);
+  assert.deepEqual([await log(password), await log("another horse, another battery")], [401, 200]);
+  await page.getByRole("row").filter({ hasText: "otto" }).getByRole("button", { name: "Remove" }).click();
+  await page.locator("dialog[open]").getByRole("button", { name: "Remove" }).click();
+  await page.getByText("Removed", { exact: true }).waitFor();
+});
+
 test("a description is held against what was seen, and an endpoint is merged by hand", async () => {
   await go("/inventory?view=specs", "specs-empty");
   const [{ host, method, template }] = (await ask("/endpoints?limit=1&sort=-calls")).rows;
@@ -451,6 +505,16 @@ test("another page hears of what people say, and a label that cannot be kept is 
   await page.getByLabel(/^Labels/).fill("crown-jewels");
   await page.getByRole("button", { name: "Save", exact: true }).click();
   await other.getByText("crown-jewels").first().waitFor();
+  // Who edits is told of what others note meanwhile, and writes over nothing but what he changed.
+  await other.getByRole("button", { name: "Edit" }).click();
+  await other.getByLabel("Owner").fill("team-shop");
+  await page.getByRole("button", { name: "Edit" }).click();
+  await page.getByLabel("Note").fill("Asked the team");
+  await page.getByRole("button", { name: "Save", exact: true }).click();
+  await other.getByText(/^Somebody changed this meanwhile/).waitFor();
+  await other.getByRole("button", { name: "Save", exact: true }).click();
+  await other.getByText("Asked the team").waitFor();
+  await other.getByText("team-shop").first().waitFor();
   await other.close();
 });
 
@@ -549,7 +613,8 @@ test("every other page is whole and accessible, in light colours and on a phone 
 
 test("nobody else was asked for anything, and the browser said nothing", () => {
   assert.deepEqual([...asked], [base]);
-  // But for the one log-in and the one label that were refused, which Chromium writes down by itself.
+  // But for the two log-ins and the one label that were refused, which Chromium writes down by itself.
   const told = said.map((line) => line.replace(/^http:\S+ /, "")).filter((line) => !/4\d\d \([^)]*\) \S+\/(endpoints\/|specs\/shop$)/.test(line));
-  assert.deepEqual(told, [`Failed to load resource: the server responded with a status of 401 (Unauthorized) ${base}/api/v1/session`]);
+  const refused = `Failed to load resource: the server responded with a status of 401 (Unauthorized) ${base}/api/v1/session`;
+  assert.deepEqual(told, [refused, refused]);
 });

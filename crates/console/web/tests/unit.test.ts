@@ -9,7 +9,7 @@ import { band, bytes, counted, duration, percent, recognised, times } from "../s
 import { outcome } from "../src/lib/push";
 import { isOld, planDevices, planLines } from "../src/lib/plan";
 import { className, dataType, outcomeName, pieces, plain, sentence, unticked, words } from "../src/lib/text";
-import { joined } from "../src/pages/draft";
+import { dropWritten, joined, keepWritten, readWritten, writtenKey } from "../src/pages/draft";
 import { parseSearch, stringifySearch, to } from "../src/lib/url";
 
 test("text that turns around or hides is made visible", () => {
@@ -180,6 +180,22 @@ test("a plan is old once something was done to a device", () => {
   }
   assert.equal(isOld(now({ drift: [] }), now({ drift: ["map file"] })), true);
   assert.equal(isOld(now({}), now({}, true)), true);
+});
+
+test("what was written of a policy is kept for who wrote it, until it is saved", () => {
+  const kept = new Map<string, string>();
+  const sessionStorage = { getItem: (key: string) => kept.get(key) ?? null, setItem: (key: string, value: string) => void kept.set(key, value), removeItem: (key: string) => void kept.delete(key) };
+  Object.assign(globalThis, { window: { sessionStorage } });
+  const [anna, otto] = [writtenKey("anna", "p.yaml"), writtenKey("otto", "p.yaml")];
+  keepWritten(anna, { text: "rules: []\n", version: 3 });
+  assert.deepEqual(readWritten(anna), { text: "rules: []\n", version: 3 });
+  assert.equal(readWritten(otto), null);
+  dropWritten(anna);
+  assert.equal(readWritten(anna), null);
+  for (const damaged of ["", "{", "[]", "7", '{"text": 1, "version": 1}']) {
+    kept.set(anna, damaged);
+    assert.equal(readWritten(anna), null, damaged);
+  }
 });
 
 test("a campaign's pulse is drawn by time: a pause is as wide as it was", () => {

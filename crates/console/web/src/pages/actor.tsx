@@ -51,7 +51,7 @@ export function ActorPage() {
               <Exchanges path={`${path}/exchanges`} />
             </Card>
           ) : tab === "actions" ? (
-            <Actions fixed={{ verdict: id }} empty={<Empty title="No device was asked to do anything about it" />} />
+            <Actions fixed={{ verdict: id }} empty={<Empty title="No device was asked to do anything about it">Where a connector is configured, what it did appears here. <A href="/mitigation">Mitigation</A> shows the devices.</Empty>} />
           ) : (
             <Why id={id} data={data} />
           )
@@ -135,7 +135,7 @@ function Why({ id, data }: { id: string; data: VerdictDetail }) {
             of={[
               ["Requests", n(verdict.requests)],
               ["Addresses", <T key="a" mono>{verdict.client_ips.slice(0, 6).join(", ") + (verdict.client_ips.length > 6 ? `, and ${verdict.client_ips.length - 6} more` : "")}</T>],
-              ["Hosts", <T key="h">{[...new Set(verdict.hosts ?? [])].join(", ")}</T>],
+              ["Seen on most", <T key="h">{[...new Set(verdict.hosts ?? [])].join(", ")}</T>],
               ["Country", verdict.origin?.country],
               ["Organization", verdict.origin?.organization ? <T key="o">{verdict.origin.organization}</T> : null],
               ["Network", verdict.origin?.asn ? `AS${verdict.origin.asn}` : null],

@@ -1,6 +1,6 @@
 import { api } from "../api/client";
 import type { CampaignDetail, Suggestion } from "../api/types";
-import { n, percent } from "../lib/format";
+import { counted, n, percent } from "../lib/format";
 import { words } from "../lib/text";
 import { useApi } from "../lib/use";
 import { A, useUrl } from "../lib/url";
@@ -24,7 +24,7 @@ export function CampaignActions({ id, data }: { id: string; data: CampaignDetail
         needs="operator"
         label="Undo on devices"
         question="Take everything about this campaign off the devices?"
-        detail={<p className="muted">Entries that Sidetap made for its {n(data.verdicts)} verdicts are removed. They stay off until somebody lets them be pushed again (<code>sidetap mitigation redo</code>); new verdicts are acted on as policy says.</p>}
+        detail={<p className="muted">Entries that Sidetap made for its {counted(data.verdicts, "verdict")} are removed. They stay off until somebody lets them be pushed again (<code>sidetap mitigation redo</code>); new verdicts are acted on as policy says.</p>}
         yes="Undo"
         act={() => undo.mutate(undefined)}
         disabled={undo.isPending}

@@ -76,7 +76,7 @@ const PLAIN_OUTCOMES = new Set(["bytes", "requests", "requests-to-target", "succ
 /** What an attack came to, the gravest words first. */
 export function OutcomeLine({ outcome }: { outcome: Record<string, number> }) {
   const told = Object.entries(outcome).filter(([name, value]) => value > 0 && !PLAIN_OUTCOMES.has(name));
-  if (told.length === 0) return <span className="muted">{outcome["succeeded"] ? `${n(outcome["succeeded"])} succeeded` : "Nothing that counts"}</span>;
+  if (told.length === 0) return <span className="muted">{outcome["succeeded"] ? `${n(outcome["succeeded"])} succeeded` : "Nothing taken that Sidetap counts"}</span>;
   return (
     <>
       {told.slice(0, 2).map(([name, value]) => (

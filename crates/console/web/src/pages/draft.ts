@@ -13,6 +13,39 @@ export function dropDraft(): void {
   window.sessionStorage.removeItem(KEY);
 }
 
+/** What somebody writes and has not saved, and the version that it began with. */
+export interface Written {
+  text: string;
+  version: number;
+}
+
+/** Where it is kept: for each who writes, and each policy, as long as the tab is there. */
+export function writtenKey(user: string, path: string | null): string {
+  return `sidetap.policy-text ${user} ${path ?? ""}`;
+}
+
+export function keepWritten(key: string, written: Written): void {
+  try {
+    window.sessionStorage.setItem(key, JSON.stringify(written));
+  } catch {
+    // A browser that keeps nothing: it is lost with the page.
+  }
+}
+
+export function readWritten(key: string): Written | null {
+  try {
+    const kept: unknown = JSON.parse(window.sessionStorage.getItem(key) ?? "null");
+    if (typeof kept !== "object" || kept === null || !("text" in kept) || !("version" in kept)) return null;
+    return typeof kept.text === "string" && typeof kept.version === "number" ? { text: kept.text, version: kept.version } : null;
+  } catch {
+    return null;
+  }
+}
+
+export function dropWritten(key: string): void {
+  window.sessionStorage.removeItem(key);
+}
+
 /** Sections of a pack that hold rules. */
 const SECTIONS = ["rules", "requests"];
 

@@ -2,7 +2,7 @@ import { useEffect, useMemo } from "react";
 
 import { apiUrl } from "../api/client";
 import type { EndpointDetail, FindingItem, Operation, Schema } from "../api/types";
-import { band, n, times } from "../lib/format";
+import { band, counted, n, times } from "../lib/format";
 import { dataType, words } from "../lib/text";
 import { useApi, useId } from "../lib/use";
 import { A, pathTo, to, useUrl } from "../lib/url";
@@ -436,7 +436,7 @@ function Abuse({ data }: { data: EndpointDetail }) {
                   <ClassName id={campaign.class} oat={campaign.oat} />
                 </A>{" "}
                 <span className="muted">
-                  {n(campaign.requests)} requests by {n(campaign.members)} members
+                  {counted(campaign.requests, "request")} by {counted(campaign.members, "member")}
                 </span>
               </li>
             ))}

@@ -2,7 +2,9 @@ import type { FormEvent } from "react";
 import { useState } from "react";
 
 import type { FindingItem, WorkStatus } from "../api/types";
+import { words } from "../lib/text";
 import { Field, useMay, useSession } from "../ui/act";
+import { T } from "../ui/text";
 
 export interface Work {
   status: WorkStatus;
@@ -23,6 +25,34 @@ const STATES: { id: WorkStatus; name: string; hint: string }[] = [
 /** A day some weeks from now, as an input wants it. */
 function inDays(days: number): string {
   return new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10);
+}
+
+/** Says what is done about a finding; what somebody began to say stays while others change it. */
+export function WorkOn({ finding, save, busy }: { finding: FindingItem; save: (work: Work) => Promise<unknown>; busy: boolean }) {
+  const [begun, setBegun] = useState<FindingItem | null>(null);
+  const shown = begun ?? finding;
+  const stamp = (of: FindingItem) => of.work.updated_at ?? "";
+  return (
+    <div className="stack" onChange={() => setBegun((of) => of ?? finding)}>
+      {stamp(shown) === stamp(finding) ? null : (
+        <div className="notice warn">
+          <p>
+            <T>{finding.work.updated_by ?? "Somebody"}</T> changed it meanwhile: {words(finding.work.status).toLowerCase()}
+            {finding.work.note ? (
+              <>
+                , “<T>{finding.work.note}</T>”
+              </>
+            ) : null}
+            . Save puts yours in its place.
+          </p>
+          <button type="button" className="btn small" onClick={() => setBegun(null)}>
+            Show theirs
+          </button>
+        </div>
+      )}
+      <WorkForm key={stamp(shown)} finding={shown} save={(work) => void save(work).then(() => setBegun(null), () => undefined)} busy={busy} />
+    </div>
+  );
 }
 
 /** Says what is done about a finding. */

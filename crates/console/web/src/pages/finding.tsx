@@ -11,7 +11,7 @@ import { RowExports } from "../ui/export";
 import { Card, Shown } from "../ui/state";
 import { Badge, EndpointName, Facts, T, Time, Word } from "../ui/text";
 import type { Work } from "./finding-work";
-import { WorkForm } from "./finding-work";
+import { WorkOn } from "./finding-work";
 
 export function FindingPage() {
   const id = useId();
@@ -71,7 +71,7 @@ export function FindingPage() {
             <div className="stack loose">
               <Card title="Work">
                 {data.finding.work.by_rule ? <p className="notice info">A rule that somebody taught decides its state.</p> : null}
-                <WorkForm key={data.finding.work.updated_at ?? ""} finding={data.finding} save={(work) => save.mutate(work)} busy={save.isPending} />
+                <WorkOn finding={data.finding} save={(work) => save.mutateAsync(work)} busy={save.isPending} />
               </Card>
               {data.history.length > 0 ? (
                 <Card title="What was done" more={<RowExports name="What was done" rows={() => data.history.map((step) => ({ ...step }))} />}>

@@ -2,7 +2,7 @@ import { useMemo } from "react";
 
 import { apiUrl } from "../api/client";
 import type { EndpointRow, HostItem, Page as Rows } from "../api/types";
-import { band, n } from "../lib/format";
+import { band, counted, n } from "../lib/format";
 import { plain, words } from "../lib/text";
 import { useApi } from "../lib/use";
 import { A, pathTo, to, useUrl } from "../lib/url";
@@ -98,7 +98,7 @@ function Table() {
           { name: "min_risk", label: "Risk from", type: "number" },
         ]}
         linked={["max_risk", "zone", "exposure", "role", "channel", "type", "label", "owner", "min_calls", "seen_after", "seen_before", "first_after"]}
-        empty={<Empty title="No endpoint was seen" />}
+        empty={<Empty title="No endpoint was seen">Endpoints appear with the first calls that are answered. Whether any traffic is read says <A href="/settings?tab=capture">Capture</A>.</Empty>}
       />
     </Card>
   );
@@ -181,7 +181,7 @@ function Branch({ at, prefix, deep }: { at: Node; prefix: string; deep: number }
                   <T>{`${prefix}/${child.name}`}</T>
                 </span>{" "}
                 <span className="muted small">
-                  {n(child.count)} endpoints, {n(child.calls)} calls{child.risk > 0 ? `, risk up to ${child.risk}` : ""}
+                  {counted(child.count, "endpoint")}, {counted(child.calls, "call")}{child.risk > 0 ? `, risk up to ${child.risk}` : ""}
                 </span>
               </summary>
               <Branch at={child} prefix={`${prefix}/${child.name}`} deep={deep + 1} />
@@ -209,7 +209,7 @@ function SiteMap({ host }: { host: string }) {
       {(data) =>
         data.rows.length === 0 ? (
           <Card>
-            <Empty title="No host was seen" />
+            <Empty title="No host was seen">Hosts appear with the first exchange that names one.</Empty>
           </Card>
         ) : (
           <Card flush>

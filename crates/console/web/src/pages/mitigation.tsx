@@ -51,7 +51,7 @@ export function MitigationPage() {
       {tab === "devices" ? <Shown query={query}>{(data) => <Devices data={data} />}</Shown> : null}
       {tab === "entries" ? <Entries /> : null}
       {tab === "actions" ? (
-        <Actions linked={["verdict", "campaign", "response", "actor", "seen_after", "seen_before"]} empty={<Empty title="No device was asked for anything yet" />} />
+        <Actions linked={["verdict", "campaign", "response", "actor", "seen_after", "seen_before"]} empty={<Empty title="No device was asked for anything yet">What a push adds, renews and takes back appears here, with what each device answered.</Empty>} />
       ) : null}
       {tab === "audit" ? <Audit /> : null}
     </Page>
@@ -378,7 +378,7 @@ function Entries() {
           { name: "device", label: "Device" },
           { name: "response", label: "Response", options: RESPONSES },
         ]}
-        empty={<Empty title="Devices hold nothing of Sidetap's" />}
+        empty={<Empty title="Devices hold nothing of Sidetap's">What a push sends appears here until it expires or is taken back. The plan under Devices says what the next one would send.</Empty>}
       />
     </Card>
   );

@@ -9,28 +9,37 @@ import { Badge, Labels, T } from "../ui/text";
 
 /** Labels, a note and where it applies an owner, kept with a thing. */
 export function Notes({ path, touches, labels, note, owner, merged = [] }: { path: string; touches: string; labels: string[]; note: string | null; owner?: string | null; merged?: MergedNotes[] }) {
-  const [editing, setEditing] = useState(false);
+  // What was noted when somebody began to edit: what others note meanwhile is told, and kept where it is not edited.
+  const [begun, setBegun] = useState<{ labels: string; note: string; owner: string } | null>(null);
+  const noted = { labels: labels.join(", "), note: note ?? "", owner: owner ?? "" };
+  const editing = begun !== null;
   const may = useMay("analyst");
-  const save = useAct((body: Record<string, unknown>) => api.patch(path, body), { done: "Saved", touches: [touches, "overview"], then: () => setEditing(false) });
+  const save = useAct((body: Record<string, unknown>) => api.patch(path, body), { done: "Saved", touches: [touches, "overview"], then: () => setBegun(null) });
   const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
     const form = new FormData(event.currentTarget);
     const text = (name: string) => String(form.get(name) ?? "").trim();
+    const changed = (name: "labels" | "note" | "owner") => text(name) !== begun?.[name].trim();
     save.mutate({
-      labels: text("labels").split(",").map((label) => label.trim()).filter((label) => label !== ""),
-      note: text("note") || null,
-      ...(owner === undefined ? {} : { owner: text("owner") || null }),
+      ...(changed("labels") ? { labels: text("labels").split(",").map((label) => label.trim()).filter((label) => label !== "") } : {}),
+      ...(changed("note") ? { note: text("note") || null } : {}),
+      ...(owner === undefined || !changed("owner") ? {} : { owner: text("owner") || null }),
     });
   };
   return (
-    <Card title="Notes" more={editing || !may ? null : <Act className="quiet" onClick={() => setEditing(true)}>Edit</Act>}>
+    <Card title="Notes" more={editing || !may ? null : <Act className="quiet" onClick={() => setBegun(noted)}>Edit</Act>}>
       {editing ? (
         <form className="stack" onSubmit={submit}>
-          {owner === undefined ? null : <Field label="Owner">{(id) => <input id={id} name="owner" defaultValue={owner ?? ""} />}</Field>}
-          <Field label="Labels, with commas between" hint="At most 20, of 64 characters each; none can have a |.">{(id) => <input id={id} name="labels" defaultValue={labels.join(", ")} />}</Field>
-          <Field label="Note">{(id) => <textarea id={id} name="note" rows={4} defaultValue={note ?? ""} />}</Field>
+          {JSON.stringify(begun) === JSON.stringify(noted) ? null : (
+            <p className="notice warn">
+              Somebody changed this meanwhile: <T>{[noted.owner, noted.labels, noted.note].filter((one) => one !== "").join(" · ") || "nothing is noted any more"}</T>. Save puts what you changed in its place.
+            </p>
+          )}
+          {owner === undefined ? null : <Field label="Owner">{(id) => <input id={id} name="owner" defaultValue={begun.owner} />}</Field>}
+          <Field label="Labels, with commas between" hint="At most 20, of 64 characters each; none can have a |.">{(id) => <input id={id} name="labels" defaultValue={begun.labels} />}</Field>
+          <Field label="Note">{(id) => <textarea id={id} name="note" rows={4} defaultValue={begun.note} />}</Field>
           <div className="row end">
-            <button type="button" className="btn" onClick={() => setEditing(false)}>
+            <button type="button" className="btn" onClick={() => setBegun(null)}>
               Cancel
             </button>
             <button type="submit" className="btn main" disabled={save.isPending}>

@@ -3,14 +3,14 @@ import { useEffect, useMemo, useRef, useState } from "react";
 
 import { ApiError, api } from "../api/client";
 import type { Policies, PolicyCheck, PolicyError, Simulation, Subject } from "../api/types";
-import { n } from "../lib/format";
+import { counted, n } from "../lib/format";
 import { words } from "../lib/text";
-import { A, pathTo, useUrl } from "../lib/url";
-import { Act, Dialog, Field, messageOf, useAct, useSay } from "../ui/act";
+import { A, pathTo, to, useUrl } from "../lib/url";
+import { Act, Dialog, Field, messageOf, useAct, useSay, useSession } from "../ui/act";
 import { AskedExports, RowExports } from "../ui/export";
 import { Card, Empty } from "../ui/state";
 import { Badge, T } from "../ui/text";
-import { dropDraft, joined, readDraft } from "./draft";
+import { dropDraft, dropWritten, joined, keepWritten, readDraft, readWritten, writtenKey } from "./draft";
 
 const START = `version: 1
 extends: default        # own rules first, then the built-in ones
@@ -26,10 +26,29 @@ rules:
 /** The policy as text: checked while it is written, simulated before it is saved. */
 export function Editor({ data }: { data: Policies }) {
   const { search, set } = useUrl();
-  const drawn = search["draft"] === "suggestion" ? readDraft() : null;
-  const suggestion = drawn !== null && data.text !== null ? joined(data.text, drawn) : drawn;
+  const key = writtenKey(useSession().user.name, data.path);
   const saved = data.text ?? START;
-  const [text, setText] = useState(suggestion ?? saved);
+  // What was written and not saved outlives this page and the session; a suggestion comes into it.
+  const [begun] = useState(() => {
+    const [drawn, written] = [search["draft"] === "suggestion" ? readDraft() : null, readWritten(key)];
+    const under = written?.text ?? data.text;
+    const suggestion = drawn !== null && under !== null ? joined(under, drawn) : drawn;
+    return { suggestion, written, version: written?.version ?? data.version };
+  });
+  const suggestion = begun.suggestion;
+  const [text, setText] = useState(suggestion ?? begun.written?.text ?? saved);
+  const [version, setVersion] = useState(begun.version);
+  const write = (next: string, from = version) => {
+    setText(next);
+    setVersion(from);
+    if (next === saved) dropWritten(key);
+    else keepWritten(key, { text: next, version: from });
+  };
+  useEffect(() => {
+    if (begun.suggestion === null) return;
+    keepWritten(key, { text: begun.suggestion, version: begun.version });
+    dropDraft();
+  }, [begun, key]);
   const [settled, setSettled] = useState(text);
   const [tried, setTried] = useState<{ text: string; result: Simulation } | null>(null);
   const [saving, setSaving] = useState(false);
@@ -48,12 +67,13 @@ export function Editor({ data }: { data: Policies }) {
   const simulate = useAct((what: string) => api.post<Simulation>("/policies/simulate", { text: what }), {
     then: (result) => setTried({ text, result }),
   });
-  const save = useAct((comment: string) => api.put<{ version: number }>("/policies", { text, comment, version: data.version }), {
+  const save = useAct((comment: string) => api.put<{ version: number }>("/policies", { text, comment, version }), {
     done: (out) => `Saved as version ${out.version}`,
     touches: ["policies", "verdicts", "approvals"],
     then: () => {
       setSaving(false);
       dropDraft();
+      dropWritten(key);
       set({ draft: undefined });
     },
   });
@@ -75,7 +95,7 @@ export function Editor({ data }: { data: Policies }) {
           title={data.path ? `Policy in ${data.path}` : "Own policy"}
           more={
             <span className="row">
-              <button type="button" className="btn quiet" onClick={() => { setText(saved); dropDraft(); set({ draft: undefined }); }} disabled={text === saved}>
+              <button type="button" className="btn quiet" onClick={() => { write(saved, data.version); dropDraft(); set({ draft: undefined }); }} disabled={text === saved}>
                 Back to what is saved
               </button>
             </span>
@@ -83,6 +103,17 @@ export function Editor({ data }: { data: Policies }) {
         >
           <div className="stack">
             {suggestion ? <p className="notice info">This is the policy that a campaign's page suggested. Nothing is saved yet: simulate it, then save it.</p> : null}
+            {begun.written !== null && suggestion === null && text !== saved && version === data.version ? <p className="notice info">This is what you wrote before and did not save.</p> : null}
+            {version !== data.version ? (
+              <div className="notice warn">
+                <p>
+                  This was begun with version {version}; {data.version} is saved meanwhile (see <A href={to("/policies", { tab: "versions" })}>Versions</A>), and would be written over. Take over what it changed.
+                </p>
+                <button type="button" className="btn small" onClick={() => write(text, data.version)}>
+                  Go on from version {data.version}
+                </button>
+              </div>
+            ) : null}
             {data.editable ? null : <p className="notice warn">This server has no policy file to save to: name one as <code>path</code> under <code>[policy]</code> in its configuration and start it again. Checking and simulating work.</p>}
             <label className="sr" htmlFor="policy-text">
               The policy as YAML
@@ -96,7 +127,7 @@ export function Editor({ data }: { data: Policies }) {
               value={text}
               aria-describedby="policy-check"
               aria-invalid={errors.length > 0}
-              onChange={(event) => setText(event.target.value)}
+              onChange={(event) => write(event.target.value)}
             />
             <div id="policy-check" aria-live="polite">
               {check.isError ? (
@@ -135,7 +166,7 @@ export function Editor({ data }: { data: Policies }) {
               <Act
                 needs="operator"
                 className="main"
-                disabled={!ready || !data.editable || text === data.text}
+                disabled={!ready || !data.editable || text === data.text || version !== data.version}
                 onClick={() => (fresh ? setSaving(true) : say("bad", "Simulate it first: what it would do is part of the decision."))}
               >
                 Save…
@@ -166,8 +197,8 @@ function SaveForm({ result, busy, error, save }: { result: Simulation | undefine
     >
       {result ? (
         <p>
-          It changes what is done about {n(result.changed_total)} of {n(result.verdicts)} verdicts, and acts on {n(result.requests.would.malicious.hit)} malicious requests that are stored (now {n(result.requests.was.malicious.hit)}).{" "}
-          {honest > 0 ? <Badge kind="bad">{n(honest)} honest requests would be acted against</Badge> : <Badge kind="ok">no honest request is acted against</Badge>}
+          It changes what is done about {n(result.changed_total)} of {counted(result.verdicts, "verdict")}, and acts on {counted(result.requests.would.malicious.hit, "malicious request")} stored (now {n(result.requests.was.malicious.hit)}).{" "}
+          {honest > 0 ? <Badge kind="bad">{counted(honest, "honest request")} would be acted against</Badge> : <Badge kind="ok">no honest request is acted against</Badge>}
         </p>
       ) : null}
       <Field label="Why">{(id) => <input id={id} name="comment" required placeholder="What it is for" />}</Field>
@@ -193,7 +224,7 @@ function Effect({ result, text, stale }: { result: Simulation; text: string; sta
       title="What it would have done"
       more={
         <span className="row">
-          {stale ? <Badge kind="warn">the text has changed since</Badge> : <span className="muted">{n(result.verdicts)} stored verdicts</span>}
+          {stale ? <Badge kind="warn">the text has changed since</Badge> : <span className="muted">{counted(result.verdicts, "stored verdict")}</span>}
           <RowExports name="Effect by response" rows={() => rows.map(([response, row]) => ({ response, ...row }))} />
         </span>
       }
@@ -254,7 +285,7 @@ function Effect({ result, text, stale }: { result: Simulation; text: string; sta
               ? sameRequests(result)
                 ? "Nothing changes against the present policy"
                 : "No verdict changes against the present policy, what is done with requests does"
-              : `${n(result.changed_total)} verdicts change against the present policy`}
+              : `${counted(result.changed_total, "verdict")} ${result.changed_total === 1 ? "changes" : "change"} against the present policy`}
           </h3>
           <RequestsTable result={result} />
           {result.changed.length > 0 ? (

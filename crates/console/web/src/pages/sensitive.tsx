@@ -83,7 +83,7 @@ export function SensitivePage() {
             { name: "min_confidence", label: "Confidence from", type: "number" },
           ]}
           linked={["method", "endpoint", "location", "min_count"]}
-          empty={<Empty title="No sensitive data was seen" />}
+          empty={<Empty title="No sensitive data was seen">Requests are looked through for it, and answers (of endpoints that are well known a part of them); what is found is listed here by its place, never by its value.</Empty>}
         />
       </Card>
       <EvidenceOf path={(id) => `/sensitive/${encodeURIComponent(id)}/exchanges`} title="Exchanges with this data" />

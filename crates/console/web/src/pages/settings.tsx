@@ -264,7 +264,7 @@ function Forget() {
 
 const tokenColumns = (remove: (row: Token) => void): Column<Token>[] => [
   { id: "name", name: "Token", wide: true, cell: (row) => <T>{row.name}</T> },
-  { id: "user", name: "Of", cell: (row) => <T>{row.user}</T> },
+  { id: "user", name: "Of", cell: (row) => <span className="who"><T>{row.user}</T></span> },
   { id: "role", name: "May", cell: (row) => `${row.role}${row.read_only ? ", read only" : ""}` },
   { id: "expires", name: "Expires", cell: (row) => (row.expires_at ? <Time at={row.expires_at} /> : "Never") },
   { id: "used", name: "Last used", cell: (row) => <Time at={row.last_used} /> },
@@ -362,12 +362,70 @@ function Password() {
 
 function RoleOf({ user }: { user: User }) {
   const change = useAct((role: Role) => api.patch<void>(`/users/${encodeURIComponent(user.name)}`, { role }), { done: "Changed", touches: ["users"] });
+  // Arrow keys and letters choose at once: nothing is done before somebody says yes.
+  const [chosen, setChosen] = useState<Role | null>(null);
   return (
-    <select aria-label={`Role of ${user.name}`} value={user.role} onChange={(event) => change.mutate(event.target.value as Role)}>
-      {ROLES.map((role) => (
-        <option key={role}>{role}</option>
-      ))}
-    </select>
+    <>
+      <select aria-label={`Role of ${user.name}`} value={chosen ?? user.role} onChange={(event) => setChosen(event.target.value as Role)}>
+        {ROLES.map((role) => (
+          <option key={role}>{role}</option>
+        ))}
+      </select>
+      {chosen !== null && chosen !== user.role ? (
+        <span className="row">
+          <Confirm
+            needs="admin"
+            label="Change…"
+            question={`Make ${user.name} ${chosen}?`}
+            detail={<p className="muted">{user.name} is {user.role} now.</p>}
+            yes="Change"
+            act={() => change.mutate(chosen, { onSettled: () => setChosen(null) })}
+            disabled={change.isPending}
+          />
+          <button type="button" className="btn quiet" onClick={() => setChosen(null)}>
+            Leave it
+          </button>
+        </span>
+      ) : null}
+    </>
+  );
+}
+
+/** An administrator sets somebody a new password: who forgot his has no other way in. */
+function PasswordOf({ user }: { user: User }) {
+  const [open, setOpen] = useState(false);
+  const set = useAct((body: { password: string; remove_tokens: boolean }) => api.patch<void>(`/users/${encodeURIComponent(user.name)}`, body), {
+    done: `${user.name} has the new password; every session of ${user.name} has ended`,
+    touches: ["users", "tokens"],
+    then: () => setOpen(false),
+  });
+  return (
+    <>
+      <Act needs="admin" onClick={() => setOpen(true)}>
+        Password…
+      </Act>
+      <Dialog title={`New password of ${user.name}`} open={open} close={() => setOpen(false)}>
+        <form
+          className="stack"
+          onSubmit={(event) => {
+            event.preventDefault();
+            const form = new FormData(event.currentTarget);
+            set.mutate({ password: String(form.get("password")), remove_tokens: form.get("tokens") !== null });
+            event.currentTarget.reset();
+          }}
+        >
+          <Field label="New password" hint="12 characters or more.">{(id) => <input id={id} name="password" type="password" minLength={12} required autoComplete="new-password" />}</Field>
+          <label className="check">
+            <input type="checkbox" name="tokens" /> Remove API tokens of {user.name} too
+          </label>
+          <div className="row end">
+            <button type="submit" className="btn main" disabled={set.isPending}>
+              Set password
+            </button>
+          </div>
+        </form>
+      </Dialog>
+    </>
   );
 }
 
@@ -388,6 +446,7 @@ const userColumns = (act: { disable: (user: User) => void; remove: (user: User) 
         ) : (
           <Confirm needs="admin" label="Disable" question={`Disable ${row.name}?`} detail={<p className="muted">Every session and token of {row.name} ends at once.</p>} yes="Disable" act={() => act.disable(row)} />
         )}
+        <PasswordOf user={row} />
         <Confirm needs="admin" label="Remove" question={`Remove ${row.name}?`} yes="Remove" act={() => act.remove(row)} />
       </div>
     ),

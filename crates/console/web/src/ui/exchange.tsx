@@ -36,7 +36,16 @@ function head(from: unknown): Head {
   return [];
 }
 
-function Message({ title, lead, headers, body, size }: { title: string; lead: string; headers: Head; body: string | null | undefined; size: number | null | undefined }) {
+interface Told {
+  title: string;
+  lead: string;
+  headers: Head;
+  body: string | null | undefined;
+  size: number | null | undefined;
+  attacks?: string[] | undefined;
+}
+
+function Message({ title, lead, headers, body, size, attacks }: Told) {
   return (
     <section className="stack">
       <h3>{title}</h3>
@@ -62,6 +71,14 @@ function Message({ title, lead, headers, body, size }: { title: string; lead: st
         Body of {bytes(size ?? 0)}
         {body ? ", masked" : size ? ", not kept" : ""}.
       </p>
+      {attacks && attacks.length > 0 ? (
+        <>
+          <p>Of what is too long to be shown whole, what was found to be an attack:</p>
+          <pre className="block" tabIndex={0} aria-label={`${title}: what was found to be an attack`}>
+            <T lines>{attacks.join("\n")}</T>
+          </pre>
+        </>
+      ) : null}
     </section>
   );
 }
@@ -103,6 +120,7 @@ export function ExchangeView({ row }: { row: Exchange }) {
         }
         body={requestBody.content}
         size={requestBody.bytes}
+        attacks={request?.["attacks"] as string[] | undefined}
       />
       {code === null || code === undefined ? null : (
         <Message title="Response" lead={`HTTP/${row.http?.version ?? "1.1"} ${code}`} headers={head(response?.["headers"])} body={responseBody.content} size={responseBody.bytes} />
